@@ -1,0 +1,10 @@
+//! Names the differences between server versions once, for `src/pg/compat.rs`.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-check-cfg=cfg(has_transaction_timeout)");
+    let has = |feature: &str| std::env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+    if has("PG17") || has("PG18") {
+        println!("cargo::rustc-cfg=has_transaction_timeout");
+    }
+}

@@ -1,0 +1,26 @@
+//! What the guard counted, and the check that turns an error reply into an error.
+
+use crate::diagnostics;
+use crate::guard;
+use crate::guard::function::Function;
+use crate::pg::datum::Jsonb;
+use pgrx::prelude::*;
+
+/// Raises an error where the reply is one, else hands the reply back: for SQL and for thin clients.
+///
+/// - `reply`: what a function of this schema answered.
+/// - Errors: raised, whatever `foreman.on_error` says, with the reply's `sqlstate` and `message`.
+#[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, foreman, pg_temp)]
+fn check(reply: Option<Jsonb>) -> Jsonb {
+    guard::run(Function::Check, || diagnostics::check(reply))
+}
+
+/// Answers the counters of all functions that were called: `foreman.call_stats` is made of them.
+///
+/// - Replies: `success` with `functions`.
+#[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, foreman, pg_temp)]
+fn read_call_stats() -> Jsonb {
+    guard::run(Function::ReadCallStats, || Ok(diagnostics::call_stats()))
+}

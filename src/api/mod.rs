@@ -1,0 +1,22 @@
+//! The SQL functions, one file a family: arguments to Rust types, then the guard, and nothing else.
+//!
+//! Doc comments here are the `COMMENT ON FUNCTION` too (`sql/80_comments.sql`; a test compares them).
+
+mod diagnostics;
+mod execute;
+mod jobs;
+mod settings;
+
+use pgrx::extension_sql_file;
+
+/// Known to pgrx, so that functions can name it. The bootstrap script has made it before, and fails where somebody
+/// else had: pgrx's own statement would take over what lies there.
+#[pgrx::pg_schema]
+mod foreman {}
+
+extension_sql_file!("../../sql/10_bootstrap.sql", name = "bootstrap", bootstrap);
+extension_sql_file!("../../sql/20_jobs.sql", name = "jobs", requires = ["bootstrap"]);
+extension_sql_file!("../../sql/21_partitions.sql", name = "partitions", requires = ["jobs"]);
+extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["partitions"]);
+extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["settings", diagnostics::read_call_stats]);
+extension_sql_file!("../../sql/90_dump.sql", name = "dump", requires = ["views"], finalize);

@@ -1,0 +1,70 @@
+//! The guard's counters as a reply, and replies turned back into errors.
+
+use crate::error::{Code, Error};
+use crate::pg::datum::Jsonb;
+use crate::pg::jsonb;
+use crate::reply::Reply;
+use crate::shared::counters::{self, Snapshot};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// Bytes of a reply's texts that are repeated in an error.
+const MAX_TEXT: usize = 8 * 1024;
+
+/// `read_call_stats`.
+pub fn call_stats() -> Reply {
+    let (snapshots, scope) = counters::read();
+    let functions: Value = snapshots.iter().map(|snapshot| entry(snapshot, scope)).collect();
+    Reply::success().field("functions", functions)
+}
+
+/// One function's counters.
+fn entry(snapshot: &Snapshot, scope: &str) -> Value {
+    let by_code: serde_json::Map<_, _> =
+        snapshot.errors.iter().map(|(code, count)| (code.name().to_owned(), (*count).into())).collect();
+    json!({
+        "function": snapshot.function.name(),
+        "calls": snapshot.calls,
+        "errors": snapshot.errors.iter().map(|(_, count)| count).sum::<u64>(),
+        "errors_by_code": by_code,
+        "retries": snapshot.retries,
+        "deadlocks": snapshot.deadlocks,
+        "time_total_ms": snapshot.time_total.as_micros() as f64 / 1000.0,
+        "time_max_ms": snapshot.time_max.as_micros() as f64 / 1000.0,
+        "scope": scope,
+    })
+}
+
+/// `check`: the reply as it is, or the error that it tells of.
+pub fn check(reply: Option<Jsonb>) -> Result<Reply, Error> {
+    const ALLOWED: &str = "a reply: an object with a status";
+    let reply = reply.ok_or_else(|| Error::invalid("reply", "NULL", ALLOWED))?;
+    if jsonb::kind(reply) != jsonb::Kind::Object {
+        return Err(Error::invalid("reply", reply.to_utf8(256), ALLOWED));
+    }
+    let mut words: HashMap<String, String> = jsonb::members(reply)
+        .filter_map(|(key, value)| Some((key?, value)))
+        .filter(|(key, _)| matches!(key.as_str(), "status" | "error_code" | "sqlstate" | "message"))
+        .filter_map(|(key, value)| Some((key, value.scalar_text(MAX_TEXT)?)))
+        .collect();
+    match words.get("status").map(String::as_str) {
+        Some("error") => Err(told(&mut words)),
+        Some(_) => Ok(Reply::verbatim(reply)),
+        None => Err(Error::invalid("reply", reply.to_utf8(256), ALLOWED)),
+    }
+}
+
+/// The error that a reply tells of. A SQLSTATE that would mean success, or none at all, is replaced by the code's.
+fn told(words: &mut HashMap<String, String>) -> Error {
+    let code = words.get("error_code").and_then(|name| Code::of_name(name)).unwrap_or(Code::DbQueryError);
+    let is_error = |state: &String| {
+        state.len() == 5
+            && state.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+            && !matches!(&state[..2], "00" | "01" | "02")
+    };
+    Error::Told {
+        code,
+        sqlstate: words.remove("sqlstate").filter(is_error).unwrap_or_else(|| code.own_sqlstate().to_owned()),
+        message: words.remove("message").unwrap_or_else(|| "The call failed.".to_owned()),
+    }
+}

@@ -1,0 +1,63 @@
+//! The public functions by name, and whether they write. Their order is that of the counters in shared memory.
+
+/// What a function needs of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+macro_rules! functions {
+    ($($variant:ident $name:literal $access:ident,)*) => {
+        /// A public function.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Function {
+            $($variant,)*
+        }
+
+        impl Function {
+            /// All of them, each at the place of its counters.
+            pub const ALL: &[Function] = &[$(Function::$variant,)*];
+
+            /// The name in SQL.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Function::$variant => $name,)*
+                }
+            }
+
+            /// Whether it writes.
+            pub fn access(self) -> Access {
+                match self {
+                    $(Function::$variant => Access::$access,)*
+                }
+            }
+        }
+    };
+}
+
+functions! {
+    CreateJob "create_job" Write,
+    CreateJobs "create_jobs" Write,
+    UpdateJobStatus "update_job_status" Write,
+    UpdateJobSuccess "update_job_success" Write,
+    UpdateJobFailure "update_job_failure" Write,
+    BulkUpdateJobStatus "bulk_update_job_status" Write,
+    GetJob "get_job" Read,
+    ListJobs "list_jobs" Read,
+    CancelJob "cancel_job" Write,
+    DeleteJob "delete_job" Write,
+    RetryJob "retry_job" Write,
+    JobStats "job_stats" Read,
+    Check "check" Read,
+    Execute "execute" Write,
+    SetSetting "set_setting" Write,
+    SetSettingText "set_setting_text" Write,
+    GetSetting "get_setting" Read,
+    ListSettings "list_settings" Read,
+    DeleteSetting "delete_setting" Write,
+    DbHealth "db_health" Read,
+    Maintain "maintain" Write,
+    GrantAccess "grant_access" Write,
+    ReadCallStats "read_call_stats" Read,
+}

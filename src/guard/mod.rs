@@ -1,0 +1,157 @@
+//! The one way through: every public function runs its work here, and nothing else in this crate catches an error.
+//!
+//! A call is a subtransaction of its own, tried again on deadlock, bounded in time, and answered with JSON. The
+//! caller's transaction stays usable whatever happens in it. What ends the statement or the session by somebody
+//! else's will (a cancel, a terminate, a shutdown) passes through as the server raised it.
+
+mod attempt;
+mod deadline;
+pub mod function;
+mod outcome;
+mod retry;
+
+use crate::error::{Code, Error};
+use crate::guc;
+use crate::pg::datum::Jsonb;
+use crate::pg::{latch, xact};
+use crate::reply::Reply;
+use attempt::{Attempt, Bounds};
+use deadline::Deadline;
+use function::{Access, Function};
+use outcome::Outcome;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+thread_local! {
+    /// Calls of ours that are under way in this backend: more than one when a trigger or a statement of
+    /// `foreman.execute` calls us.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What a caller may set for one call. `None` is the session's setting.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Limits {
+    pub max_retries: Option<u32>,
+    pub timeout: Option<Duration>,
+    /// Bounds one wait for a lock, in milliseconds.
+    pub lock_timeout: Option<i32>,
+    /// Whether a violated unique key is an answer and no error.
+    pub skip_duplicates: bool,
+}
+
+/// Runs `work` under the guard and answers its reply, or the reply of its failure.
+pub fn run(function: Function, work: impl Fn() -> Result<Reply, Error>) -> Jsonb {
+    run_within(function, || Ok(Limits::default()), work)
+}
+
+/// The same with limits of the call's own, whose check may itself fail.
+pub fn run_within(
+    function: Function,
+    limits: impl FnOnce() -> Result<Limits, Error>,
+    work: impl Fn() -> Result<Reply, Error>,
+) -> Jsonb {
+    let call = Call::begin(function);
+    let outcome = match limits() {
+        Ok(limits) => call.carry_out(limits, &work),
+        Err(error) => Outcome::refused(error),
+    };
+    call.answer(outcome)
+}
+
+/// A call under way.
+struct Call {
+    function: Function,
+    started: Instant,
+    in_transaction: bool,
+    /// Whether another call of ours is around this one.
+    nested: bool,
+}
+
+impl Call {
+    /// Enters the guard.
+    fn begin(function: Function) -> Self {
+        let depth = DEPTH.get();
+        DEPTH.set(depth + 1);
+        Call { function, started: Instant::now(), in_transaction: xact::in_transaction_block(), nested: depth > 0 }
+    }
+
+    /// Chooses how the work may be run where we are.
+    fn carry_out(&self, limits: Limits, work: &dyn Fn() -> Result<Reply, Error>) -> Outcome {
+        if xact::in_parallel_mode() {
+            return Outcome::refused(Error::Parallel);
+        }
+        if xact::in_recovery() {
+            return self.on_standby(work);
+        }
+        if self.nested { self.inside_another(work) } else { self.with_retries(limits, work) }
+    }
+
+    /// In recovery no subtransaction is opened: a recovery conflict inside one would end the session. Server
+    /// errors are raised as they are.
+    fn on_standby(&self, work: &dyn Fn() -> Result<Reply, Error>) -> Outcome {
+        match self.function.access() {
+            Access::Write => Outcome::refused(Error::ReadOnly),
+            Access::Read => Outcome::of(work(), 1),
+        }
+    }
+
+    /// Under another call of ours the outer one's deadline and retries hold: what only a retry of the whole can
+    /// mend goes up to it.
+    fn inside_another(&self, work: &dyn Fn() -> Result<Reply, Error>) -> Outcome {
+        match attempt::attempt(None, work) {
+            Attempt::Ended(result) => Outcome::of(result, 1),
+            Attempt::Failed(failure) if failure.concerns_outermost() => failure.pass_on(),
+            Attempt::Failed(failure) => {
+                let mut outcome = Outcome::refused(failure.into_error());
+                outcome.log_failure(self.function, 1);
+                outcome
+            }
+        }
+    }
+
+    /// The outermost call: tries until the work ends, trying again can't help, or the time is used up.
+    fn with_retries(&self, limits: Limits, work: &dyn Fn() -> Result<Reply, Error>) -> Outcome {
+        let bounds = Bounds {
+            deadline: Deadline::from_now(limits.timeout),
+            lock_timeout: limits.lock_timeout.or_else(guc::lock_timeout),
+        };
+        let max_retries = limits.max_retries.unwrap_or_else(guc::max_retries);
+        let mut deadlocks = 0;
+        for attempts in 1.. {
+            let failure = match attempt::attempt(Some(&bounds), work) {
+                Attempt::Ended(result) => return Outcome::of(result, attempts).after(deadlocks),
+                Attempt::Failed(failure) if failure.is_somebody_elses_cancel() => failure.pass_on(),
+                Attempt::Failed(failure) => failure,
+            };
+            deadlocks += u32::from(failure.is_deadlock());
+            if limits.skip_duplicates && failure.code() == Code::DuplicateEntry {
+                let skipped = Reply::skipped("duplicate").optional("constraint", failure.facts().constraint.as_deref());
+                return Outcome::of(Ok(skipped), attempts).after(deadlocks);
+            }
+            let verdict = retry::judge(&failure);
+            let mut outcome = Outcome::failed(failure, attempts, verdict).after(deadlocks);
+            outcome.log_failure(self.function, attempts);
+            match verdict {
+                retry::Verdict::Again if attempts <= max_retries => match bounds.deadline.share(retry::pause(attempts))
+                {
+                    Some(pause) => latch::wait(pause),
+                    None => return outcome,
+                },
+                _ => return outcome,
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// Counts the call, tells the log if it was slow, and turns the outcome into the answer.
+    fn answer(&self, outcome: Outcome) -> Jsonb {
+        outcome.count(self.function, self.started.elapsed());
+        outcome.answer(self.function, self.in_transaction)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,291 @@
+//! Creating jobs, one or many, and what a unique key that is taken leads to.
+
+use super::new_job::{Arguments, NewJob, OnDuplicate, from_array};
+use super::queue::{self, Queue};
+use super::status::Status;
+use crate::error::Error;
+use crate::guc;
+use crate::pg::datum::{Array, Jsonb, Text, Timestamptz};
+use crate::pg::jsonb::{self, Kind};
+use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::{log, xact};
+use crate::reply::Reply;
+use pgrx::pg_sys;
+use std::collections::HashMap;
+
+static INSERT: Statement = Statement::new(
+    c"INSERT INTO foreman.live_job
+          (id, queue_id, run_at, ready_at, created_at, max_attempts, priority, job_type, payload, metadata, unique_key)
+      VALUES (COALESCE($1, pg_catalog.nextval('foreman.job_id_seq')), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+      RETURNING id",
+    &[
+        pg_sys::INT8OID,
+        pg_sys::INT4OID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::INT4OID,
+        pg_sys::INT4OID,
+        pg_sys::TEXTOID,
+        pg_sys::JSONBOID,
+        pg_sys::JSONBOID,
+        pg_sys::TEXTOID,
+    ],
+);
+
+static INSERT_MANY: Statement = Statement::new(
+    c"INSERT INTO foreman.live_job
+          (id, queue_id, run_at, ready_at, created_at, max_attempts, priority, job_type, payload, metadata)
+      SELECT pg_catalog.nextval('foreman.job_id_seq'), n.queue_id, n.run_at, n.ready_at, $9, n.max_attempts,
+             n.priority, n.job_type, n.payload, n.metadata
+      FROM ROWS FROM (
+          pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),
+          pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8)
+      ) AS n (queue_id, run_at, ready_at, max_attempts, priority, job_type, payload, metadata)
+      RETURNING id",
+    &[
+        pg_sys::INT4ARRAYOID,
+        pg_sys::TIMESTAMPTZARRAYOID,
+        pg_sys::TIMESTAMPTZARRAYOID,
+        pg_sys::INT4ARRAYOID,
+        pg_sys::INT4ARRAYOID,
+        pg_sys::TEXTARRAYOID,
+        pg_sys::JSONBARRAYOID,
+        pg_sys::JSONBARRAYOID,
+        pg_sys::TIMESTAMPTZOID,
+    ],
+);
+
+static TAKE_KEY: Statement = Statement::new(
+    c"INSERT INTO foreman.job_key (queue_id, key, job_id)
+      VALUES ($1, $2, COALESCE($3, pg_catalog.nextval('foreman.job_id_seq')))
+      ON CONFLICT ON CONSTRAINT job_key_is_unique_in_its_queue DO NOTHING
+      RETURNING job_id",
+    &[pg_sys::INT4OID, pg_sys::TEXTOID, pg_sys::INT8OID],
+);
+
+static KEY_HOLDER: Statement = Statement::new(
+    c"SELECT k.job_id, j.status::text
+      FROM foreman.job_key AS k
+      LEFT JOIN foreman.live_job AS j ON j.id OPERATOR(pg_catalog.=) k.job_id
+      WHERE k.queue_id OPERATOR(pg_catalog.=) $1 AND k.key OPERATOR(pg_catalog.=) $2",
+    &[pg_sys::INT4OID, pg_sys::TEXTOID],
+);
+
+static REPLACE: Statement = Statement::new(
+    c"UPDATE foreman.live_job AS j
+      SET payload = $2, priority = $3, run_at = $4, ready_at = $5
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status OPERATOR(pg_catalog.=) 'pending'
+      RETURNING j.id",
+    &[pg_sys::INT8OID, pg_sys::JSONBOID, pg_sys::INT4OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID],
+);
+
+/// What became of one job.
+enum Created {
+    New(i64),
+    Duplicate(i64),
+    Replaced(i64),
+}
+
+impl Created {
+    /// The id of the job that is there now.
+    fn job_id(&self) -> i64 {
+        match self {
+            Created::New(id) | Created::Duplicate(id) | Created::Replaced(id) => *id,
+        }
+    }
+
+    /// The reply of `create_job`.
+    fn reply(&self) -> Reply {
+        match self {
+            Created::New(id) => Reply::success().field("job_id", *id).field("created", true),
+            Created::Duplicate(id) => Reply::skipped("duplicate").field("job_id", *id),
+            Created::Replaced(id) => {
+                Reply::success().field("job_id", *id).field("created", false).field("replaced", true)
+            }
+        }
+    }
+}
+
+/// When a job becomes ready: never before now, so that jobs become ready near the open end of the index.
+fn times(job: &NewJob, now: i64) -> (Timestamptz, Timestamptz) {
+    let run_at = job.run_at.map_or(now, Timestamptz::microseconds);
+    (Timestamptz::at(run_at), Timestamptz::at(run_at.max(now)))
+}
+
+/// `create_job`.
+pub fn one(arguments: &Arguments) -> Result<Reply, Error> {
+    let job = arguments.check()?;
+    let created = spi::connect(|connection| {
+        let queue = queue::ensure(connection, &job.queue)?;
+        create(connection, queue, &job)
+    })?;
+    Ok(warn_of_double_encoding(created.reply(), job.payload))
+}
+
+/// Creates a job, or says which one holds its key.
+fn create(connection: &Connection, queue: Queue, job: &NewJob) -> Result<Created, Error> {
+    let Some(key) = job.unique_key.as_deref() else {
+        return Ok(Created::New(insert(connection, queue, job, None)));
+    };
+    loop {
+        if let Some(id) = take_key(connection, queue.id, key, None) {
+            return Ok(Created::New(insert(connection, queue, job, Some(id))));
+        }
+        // Whoever holds the key may end and free it while we look: then the key is ours to take again.
+        if let Some(duplicate) = meet_holder(connection, queue, key, job)? {
+            return Ok(duplicate);
+        }
+    }
+}
+
+/// Puts a row into the table.
+fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: Option<i64>) -> i64 {
+    let now = xact::clock();
+    let (run_at, ready_at) = times(job, now);
+    let rows = connection.run(
+        &INSERT,
+        &[
+            &id,
+            &queue.id,
+            &run_at,
+            &ready_at,
+            &Timestamptz::at(now),
+            &job.max_attempts.unwrap_or(queue.max_attempts),
+            &job.priority,
+            &job.job_type.as_deref(),
+            &job.payload,
+            &job.metadata,
+            &job.unique_key.as_deref(),
+        ],
+    );
+    rows.first().and_then(|row| row.bigint(1)).unwrap_or_default()
+}
+
+/// Takes a unique key for a job, a new one if no id is given; `None` if it is taken. Waits for a session that is
+/// about to take or free it.
+pub fn take_key(connection: &Connection, queue_id: i32, key: &str, job_id: Option<i64>) -> Option<i64> {
+    connection.run(&TAKE_KEY, &[&queue_id, &key, &job_id]).first().and_then(|row| row.bigint(1))
+}
+
+/// The job that holds a key, and its state.
+pub fn key_holder(connection: &Connection, queue_id: i32, key: &str) -> Option<(i64, Option<Status>)> {
+    let rows = connection.run(&KEY_HOLDER, &[&queue_id, &key]);
+    let row = rows.first()?;
+    Some((row.bigint(1)?, row.text(2).and_then(|name| Status::of_name(&name))))
+}
+
+/// Does what the caller wants about a taken key; `None` if it is no longer taken.
+fn meet_holder(connection: &Connection, queue: Queue, key: &str, job: &NewJob) -> Result<Option<Created>, Error> {
+    let Some((job_id, status)) = key_holder(connection, queue.id, key) else { return Ok(None) };
+    match job.on_duplicate {
+        OnDuplicate::Skip => {
+            log::message_at(
+                guc::duplicate_log_level(),
+                format!("queue {}: a duplicate was skipped, job {job_id} holds its unique key", job.queue),
+            );
+            Ok(Some(Created::Duplicate(job_id)))
+        }
+        OnDuplicate::Replace if status != Some(Status::Running) => Ok(replace(connection, job_id, job)),
+        OnDuplicate::Error | OnDuplicate::Replace => Err(Error::Duplicate { job_id, status }),
+    }
+}
+
+/// Gives a pending job a new payload, priority and time.
+fn replace(connection: &Connection, job_id: i64, job: &NewJob) -> Option<Created> {
+    let (run_at, ready_at) = times(job, xact::clock());
+    let rows = connection.run(&REPLACE, &[&job_id, &job.payload, &job.priority, &run_at, &ready_at]);
+    rows.first().map(|_| Created::Replaced(job_id))
+}
+
+/// `create_jobs`: all or none.
+pub fn many(jobs: Option<Jsonb>) -> Result<Reply, Error> {
+    let jobs = from_array(jobs)?;
+    let created = spi::connect(|connection| create_all(connection, &jobs))?;
+    let ids: Vec<i64> = created.iter().map(Created::job_id).collect();
+    let skipped = SkippedList(created.iter().enumerate().filter(|(_, c)| matches!(c, Created::Duplicate(_))).collect());
+    let count = |wanted: fn(&Created) -> bool| created.iter().filter(|c| wanted(c)).count() as i64;
+    Ok(Reply::success()
+        .field("job_ids", &ids[..])
+        .field("created", count(|c| matches!(c, Created::New(_))))
+        .field("replaced", count(|c| matches!(c, Created::Replaced(_))))
+        .field("skipped", skipped.json()))
+}
+
+/// The members that were skipped, by their place in the array.
+struct SkippedList<'a>(Vec<(usize, &'a Created)>);
+
+impl SkippedList<'_> {
+    /// As a JSON array.
+    fn json(&self) -> serde_json::Value {
+        let one = |(index, created): &(usize, &Created)| serde_json::json!({"index": index, "job_id": created.job_id(), "reason": "duplicate"});
+        self.0.iter().map(one).collect()
+    }
+}
+
+/// Creates the jobs: those without a key in one statement, the others key by key in an order that all sessions
+/// share, so that two such calls can't deadlock. The answers are in the order of the array.
+fn create_all(connection: &Connection, jobs: &[NewJob]) -> Result<Vec<Created>, Error> {
+    let mut queues: HashMap<&str, Queue> = HashMap::new();
+    let mut names: Vec<&str> = jobs.iter().map(|job| job.queue.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        queues.insert(name, queue::ensure(connection, name)?);
+    }
+    let (mut keyed, plain): (Vec<usize>, Vec<usize>) = (0..jobs.len()).partition(|i| jobs[*i].unique_key.is_some());
+    keyed.sort_by_key(|i| (&jobs[*i].queue, &jobs[*i].unique_key, *i));
+    let mut created: Vec<(usize, Created)> = Vec::with_capacity(jobs.len());
+    for index in keyed {
+        let job = &jobs[index];
+        created.push((index, create(connection, queues[job.queue.as_str()], job)?));
+    }
+    let rows: Vec<_> = plain.iter().map(|index| (&jobs[*index], queues[jobs[*index].queue.as_str()])).collect();
+    created.extend(plain.iter().copied().zip(insert_many(connection, &rows).into_iter().map(Created::New)));
+    created.sort_by_key(|(index, _)| *index);
+    Ok(created.into_iter().map(|(_, created)| created).collect())
+}
+
+/// Puts many rows into the table in one statement and gives their ids in the same order.
+fn insert_many(connection: &Connection, jobs: &[(&NewJob, Queue)]) -> Vec<i64> {
+    if jobs.is_empty() {
+        return Vec::new();
+    }
+    let now = xact::clock();
+    let each = || jobs.iter();
+    let name = |name: &Option<String>| name.as_deref().map(Text::from_utf8);
+    let rows = connection.run(
+        &INSERT_MANY,
+        &[
+            &Array::of(each().map(|(_, queue)| Some(queue.id))),
+            &Array::of(each().map(|(job, _)| Some(times(job, now).0))),
+            &Array::of(each().map(|(job, _)| Some(times(job, now).1))),
+            &Array::of(each().map(|(job, queue)| Some(job.max_attempts.unwrap_or(queue.max_attempts)))),
+            &Array::of(each().map(|(job, _)| Some(job.priority))),
+            &Array::of(each().map(|(job, _)| name(&job.job_type))),
+            &Array::of(each().map(|(job, _)| Some(job.payload))),
+            &Array::of(each().map(|(job, _)| Some(job.metadata))),
+            &Timestamptz::at(now),
+        ],
+    );
+    rows.iter().filter_map(|row| row.bigint(1)).collect()
+}
+
+/// Bytes of a string payload that are looked at: a longer one is no mistake of a driver's that a warning would mend.
+const MAX_LOOKED_AT: usize = 64 * 1024;
+
+/// Some drivers encode a document twice without a word: then the payload is a string that holds JSON.
+fn warn_of_double_encoding(reply: Reply, payload: Jsonb) -> Reply {
+    if jsonb::kind(payload) != Kind::String {
+        return reply;
+    }
+    let text = jsonb::members(payload).next().and_then(|(_, value)| value.scalar_text(MAX_LOOKED_AT));
+    let holds_document = text.is_some_and(|text| {
+        text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok()
+    });
+    if holds_document {
+        reply.field("warning", "The payload is a JSON string that itself holds JSON: it seems to be encoded twice.")
+    } else {
+        reply
+    }
+}

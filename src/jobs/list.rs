@@ -1,0 +1,79 @@
+//! Finding jobs: one by its id, many page by page.
+
+use super::queue;
+use super::status::Status;
+use crate::cursor;
+use crate::error::Error;
+use crate::pg::spi::{self, Statement};
+use crate::reply::Reply;
+use pgrx::pg_sys;
+
+static GET: Statement = Statement::new(
+    c"SELECT pg_catalog.jsonb_build_object('job', pg_catalog.to_jsonb(j) OPERATOR(pg_catalog.-) 'queue_id')
+      FROM foreman.jobs AS j WHERE j.job_id OPERATOR(pg_catalog.=) $1",
+    &[pg_sys::INT8OID],
+);
+
+// Planned each time: a condition whose parameter is NULL disappears, and the indexes that are left give the
+// order, so that a page reads what it shows and not what lies before it.
+static PAGE: Statement = Statement::planned_each_time(
+    c"SELECT pg_catalog.jsonb_build_object('jobs', COALESCE(
+                 pg_catalog.jsonb_agg(p.document ORDER BY p.job_id DESC)
+                     FILTER (WHERE p.place OPERATOR(pg_catalog.<=) $5), '[]'::jsonb)),
+             pg_catalog.min(p.job_id) FILTER (WHERE p.place OPERATOR(pg_catalog.<=) $5),
+             pg_catalog.count(*) OPERATOR(pg_catalog.>) $5
+      FROM (
+          SELECT j.job_id, pg_catalog.to_jsonb(j) OPERATOR(pg_catalog.-) 'queue_id' AS document,
+                 pg_catalog.row_number() OVER (ORDER BY j.job_id DESC) AS place
+          FROM foreman.jobs AS j
+          WHERE ($1 IS NULL OR j.queue_id OPERATOR(pg_catalog.=) $1)
+            AND ($2 IS NULL OR j.status OPERATOR(pg_catalog.=) $2::foreman.job_status)
+            AND ($3 IS NULL OR j.job_type OPERATOR(pg_catalog.=) $3)
+            AND ($4 IS NULL OR j.job_id OPERATOR(pg_catalog.<) $4)
+          ORDER BY j.job_id DESC
+          LIMIT $5 OPERATOR(pg_catalog.+) 1
+      ) AS p",
+    &[pg_sys::INT4OID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::INT8OID],
+);
+
+/// `get_job`.
+pub fn get(job_id: i64) -> Result<Reply, Error> {
+    spi::connect(|connection| connection.run(&GET, &[&job_id]).first().and_then(|row| row.jsonb(1)))
+        .map(|job| Reply::success().merge(job))
+        .ok_or_else(|| Error::no_job(job_id))
+}
+
+/// What a list is to show.
+pub struct Filter {
+    pub queue: Option<String>,
+    pub status: Option<Status>,
+    pub job_type: Option<String>,
+}
+
+impl Filter {
+    /// The words that a cursor is bound to.
+    fn words(&self) -> [Option<&str>; 4] {
+        [Some("jobs"), self.queue.as_deref(), self.status.map(Status::name), self.job_type.as_deref()]
+    }
+}
+
+/// `list_jobs`: newest first, by id, which never changes, so that pages stay right while jobs come and end.
+pub fn page(filter: &Filter, size: i64, after: Option<&str>) -> Result<Reply, Error> {
+    let position = after.map(|after| cursor::open(after, &filter.words())).transpose()?;
+    let before: Option<i64> = position.and_then(|position| position.parse().ok());
+    spi::connect(|connection| {
+        let queue = filter.queue.as_deref().map(|name| queue::existing(connection, name)).transpose()?;
+        let status = filter.status.map(Status::name);
+        let rows = connection
+            .run(&PAGE, &[&queue.map(|queue| queue.id), &status, &filter.job_type.as_deref(), &before, &size]);
+        let row = rows.first();
+        let last =
+            row.as_ref().and_then(|row| row.bigint(2)).filter(|_| row.as_ref().is_some_and(|row| row.boolean(3)));
+        let next = last.map(|id| cursor::seal(&id.to_string(), &filter.words()));
+        let reply = Reply::success().optional("next_cursor", next.as_deref());
+        Ok(match row.and_then(|row| row.jsonb(1)) {
+            Some(jobs) => reply.merge(jobs),
+            None => reply,
+        })
+    })
+}

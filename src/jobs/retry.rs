@@ -1,0 +1,56 @@
+//! Bringing a job that failed or was cancelled back: its row moves to the live table again, with its id.
+
+use super::create::{key_holder, take_key};
+use super::status::Status;
+use crate::error::Error;
+use crate::pg::datum::{Array, Timestamptz};
+use crate::pg::spi::{Connection, Statement};
+use crate::pg::xact;
+use pgrx::pg_sys;
+
+static KEY_OF: Statement = Statement::new(
+    c"SELECT j.queue_id, j.unique_key FROM foreman.any_job AS j WHERE j.id OPERATOR(pg_catalog.=) $1",
+    &[pg_sys::INT8OID],
+);
+
+static REVIVE: Statement = Statement::new(
+    c"WITH kept AS (
+          DELETE FROM foreman.finished_job AS j
+          WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) ANY ($2)
+          RETURNING j.*
+      ), rest AS (
+          DELETE FROM foreman.finished_rest AS j
+          WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) ANY ($2)
+          RETURNING j.*
+      ), back AS (
+          SELECT * FROM kept UNION ALL SELECT * FROM rest
+      ), revived AS (
+          INSERT INTO foreman.live_job
+              (id, queue_id, run_at, ready_at, created_at, started_at, attempt, max_attempts, priority,
+               job_type, unique_key, payload, metadata)
+          SELECT b.id, b.queue_id, b.run_at, GREATEST(b.run_at, $3), b.created_at, b.started_at, b.attempt,
+                 GREATEST(b.max_attempts, b.attempt OPERATOR(pg_catalog.+) 1), b.priority,
+                 b.job_type, b.unique_key, b.payload, b.metadata
+          FROM back AS b
+      )
+      SELECT b.status::text FROM back AS b",
+    &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID],
+);
+
+/// Makes a finished job pending again, if its state allows that and nobody was faster; gives the state it was in.
+/// Its unique key, if it has one, has to be free.
+pub fn revive(connection: &Connection, job_id: i64) -> Result<Option<Status>, Error> {
+    let rows = connection.run(&KEY_OF, &[&job_id]);
+    let key = rows.first().and_then(|row| Some((row.integer(1)?, row.text(2)?)));
+    if let Some((queue_id, key)) = key
+        && take_key(connection, queue_id, &key, Some(job_id)).is_none()
+    {
+        return match key_holder(connection, queue_id, &key) {
+            Some((holder, status)) if holder != job_id => Err(Error::Duplicate { job_id: holder, status }),
+            _ => Ok(None),
+        };
+    }
+    let from: Vec<&str> = Status::Pending.previous().filter(|status| status.is_final()).map(Status::name).collect();
+    let rows = connection.run(&REVIVE, &[&job_id, &Array::of_names(&from), &Timestamptz::at(xact::clock())]);
+    Ok(rows.first().and_then(|row| Status::of_name(&row.text(1)?)))
+}

@@ -1,0 +1,211 @@
+//! Moving jobs from state to state: one routine for one job and for many.
+//!
+//! The change is tried first, by a statement that names what it needs. Only what it did not reach is looked at, to
+//! say why: already there, not allowed, another's lease, not found.
+
+use super::finish::{self, Ending};
+use super::retry;
+use super::status::Status;
+use crate::error::Error;
+use crate::pg::datum::{Array, Timestamptz};
+use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::xact;
+use crate::reply::Reply;
+use pgrx::pg_sys;
+use std::collections::BTreeMap;
+
+static LOCK_IN_ORDER: Statement = Statement::new(
+    c"SELECT j.id FROM foreman.live_job AS j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY j.id FOR UPDATE",
+    &[pg_sys::INT8ARRAYOID],
+);
+
+static RUN: Statement = Statement::new(
+    c"UPDATE foreman.live_job AS j
+      SET status = 'running', started_at = $2, attempt = j.attempt OPERATOR(pg_catalog.+) 1,
+          lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => q.max_run_seconds)
+      FROM foreman.queue AS q
+      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) AND q.id OPERATOR(pg_catalog.=) j.queue_id
+        AND j.status OPERATOR(pg_catalog.=) 'pending' AND $3::uuid IS NULL
+      RETURNING j.id",
+    &[pg_sys::INT8ARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
+);
+
+static RELEASE: Statement = Statement::new(
+    c"UPDATE foreman.live_job AS j
+      SET status = 'pending', ready_at = GREATEST(j.run_at, $2), lease_token = NULL, lease_expires_at = NULL
+      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)
+        AND j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_token IS NOT DISTINCT FROM $3::uuid
+      RETURNING j.id",
+    &[pg_sys::INT8ARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
+);
+
+static LOOK: Statement = Statement::new(
+    c"SELECT j.id, j.status::text, l.lease_token::text
+      FROM foreman.any_job AS j
+      LEFT JOIN foreman.live_job AS l ON l.id OPERATOR(pg_catalog.=) j.id
+      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)",
+    &[pg_sys::INT8ARRAYOID],
+);
+
+/// A change that somebody asks for.
+pub struct Change {
+    pub to: Status,
+    pub ending: Ending,
+    pub lease_token: Option<String>,
+    /// Whether a lease of somebody else's is no obstacle.
+    pub forced: bool,
+}
+
+/// What became of one job.
+pub enum Outcome {
+    Changed { from: Status },
+    Unchanged,
+    Refused(Error),
+}
+
+/// Times that a job may change under our eyes before we call it a refusal.
+const MAX_LOOKS: usize = 10;
+
+/// Changes one job.
+pub fn one(job_id: i64, change: &Change) -> Result<Reply, Error> {
+    let mut outcomes = spi::connect(|connection| carry_out(connection, &[job_id], change));
+    let (from, changed) = match outcomes.remove(&job_id) {
+        Some(Outcome::Changed { from }) => (from, true),
+        Some(Outcome::Unchanged) => (change.to, false),
+        Some(Outcome::Refused(error)) => return Err(error),
+        None => return Err(Error::no_job(job_id)),
+    };
+    Ok(Reply::success()
+        .field("job_id", job_id)
+        .field("from", from.name())
+        .field("to", change.to.name())
+        .field("changed", changed))
+}
+
+/// Changes many jobs, whose ids are sorted; each has an outcome of its own.
+pub fn many(ids: &[i64], change: &Change) -> Reply {
+    let outcomes = spi::connect(|connection| {
+        connection.run(&LOCK_IN_ORDER, &[&id_array(ids)]);
+        carry_out(connection, ids, change)
+    });
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    let list: serde_json::Value = outcomes
+        .iter()
+        .map(|(job_id, outcome)| {
+            let (word, error) = match outcome {
+                Outcome::Changed { .. } => ("updated", None),
+                Outcome::Unchanged => ("unchanged", None),
+                Outcome::Refused(Error::NotFound { .. }) => ("not_found", None),
+                Outcome::Refused(error) => ("refused", Some(error)),
+            };
+            *counts.entry(word).or_default() += 1;
+            let mut entry = serde_json::json!({"job_id": job_id, "outcome": word});
+            if let Some(error) = error {
+                entry["error_code"] = error.code().name().into();
+                entry["message"] = error.to_string().into();
+            }
+            entry
+        })
+        .collect();
+    let count = |word: &str| counts.get(word).copied().unwrap_or_default();
+    Reply::success()
+        .field("updated", count("updated"))
+        .field("unchanged", count("unchanged"))
+        .field("not_found", count("not_found"))
+        .field("refused", count("refused"))
+        .field("outcomes", list)
+}
+
+/// Tries, looks at what was not reached, and tries that again if it has become possible meanwhile.
+fn carry_out(connection: &Connection, ids: &[i64], change: &Change) -> BTreeMap<i64, Outcome> {
+    let mut outcomes = BTreeMap::new();
+    let mut open = ids.to_vec();
+    for look in 1..=MAX_LOOKS {
+        for (id, from) in apply(connection, &open, change) {
+            outcomes.insert(id, Outcome::Changed { from });
+        }
+        open.retain(|id| !outcomes.contains_key(id));
+        if open.is_empty() {
+            break;
+        }
+        let seen = look_at(connection, &open);
+        open.retain(|id| match judge(connection, *id, seen.get(id), change, look == MAX_LOOKS) {
+            Some(outcome) => {
+                outcomes.insert(*id, outcome);
+                false
+            }
+            None => true,
+        });
+        if open.is_empty() {
+            break;
+        }
+    }
+    outcomes
+}
+
+/// Changes those of the live jobs that allow it.
+fn apply(connection: &Connection, ids: &[i64], change: &Change) -> Vec<(i64, Status)> {
+    let array = id_array(ids);
+    let token = change.lease_token.as_deref();
+    let update = |statement, from| {
+        let rows = connection.run(statement, &[&array, &Timestamptz::at(xact::clock()), &token]);
+        rows.iter().filter_map(|row| Some((row.bigint(1)?, from))).collect()
+    };
+    match change.to {
+        Status::Running => update(&RUN, Status::Pending),
+        Status::Pending => update(&RELEASE, Status::Running),
+        Status::Completed | Status::Failed | Status::Cancelled => {
+            finish::finish(connection, array, change.to, change.ending, token, change.forced)
+        }
+    }
+}
+
+/// A job's state and lease as they are now.
+struct Seen {
+    status: Status,
+    lease_token: Option<String>,
+}
+
+/// Looks at jobs, live and finished.
+fn look_at(connection: &Connection, ids: &[i64]) -> BTreeMap<i64, Seen> {
+    let rows = connection.run(&LOOK, &[&id_array(ids)]);
+    rows.iter()
+        .filter_map(|row| {
+            let status = Status::of_name(&row.text(2)?)?;
+            Some((row.bigint(1)?, Seen { status, lease_token: row.text(3) }))
+        })
+        .collect()
+}
+
+/// Why a job was not changed; `None` if it can be by now.
+fn judge(connection: &Connection, job_id: i64, seen: Option<&Seen>, change: &Change, last: bool) -> Option<Outcome> {
+    let Some(seen) = seen else { return Some(Outcome::Refused(Error::no_job(job_id))) };
+    let refused = |error| Some(Outcome::Refused(error));
+    if seen.status.is_final() && seen.status == change.to {
+        return Some(Outcome::Unchanged);
+    }
+    let same_lease = seen.lease_token == change.lease_token.as_deref().map(str::to_lowercase);
+    if !seen.status.is_final() && !same_lease && !change.forced {
+        return refused(Error::LeaseLost { job_id });
+    }
+    if seen.status == change.to {
+        return Some(Outcome::Unchanged);
+    }
+    let allowed = seen.status.next();
+    if !allowed.contains(&change.to) || last {
+        return refused(Error::Transition { job_id, from: seen.status, to: change.to.name(), allowed });
+    }
+    if seen.status.is_final() {
+        return match retry::revive(connection, job_id) {
+            Ok(Some(from)) => Some(Outcome::Changed { from }),
+            Ok(None) => None,
+            Err(error) => refused(error),
+        };
+    }
+    None
+}
+
+/// Ids as a parameter.
+fn id_array(ids: &[i64]) -> Array {
+    Array::of(ids.iter().copied().map(Some))
+}

@@ -1,0 +1,24 @@
+//! pg_foreman: job logic inside PostgreSQL. A call's way: `api` → `guard` → the domain → `reply`.
+
+mod api;
+mod arguments;
+mod cursor;
+mod diagnostics;
+mod error;
+mod execute;
+mod guard;
+mod guc;
+mod jobs;
+mod pg;
+mod reply;
+mod settings;
+mod shared;
+
+pgrx::pg_module_magic!(name, version);
+
+/// Defines the settings and, when the server preloads us, asks for shared memory.
+#[pgrx::pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    guc::register();
+    shared::counters::request();
+}

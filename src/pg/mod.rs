@@ -1,0 +1,14 @@
+//! Newtypes over the server's API, one subject a file. Outside of here, `guard/` and `shared/`, nothing is unsafe.
+
+pub mod compat;
+pub mod datum;
+pub mod error_context;
+pub mod jsonb;
+pub mod latch;
+pub mod log;
+pub mod raise;
+pub mod shmem;
+pub mod spi;
+pub mod statement;
+pub mod timeout;
+pub mod xact;

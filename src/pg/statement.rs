@@ -1,0 +1,190 @@
+//! A statement of the caller's: parsed, refused where it can't run in a subtransaction, its parameters' types
+//! inferred as the extended protocol does, its rows made JSON.
+
+use super::datum::{Jsonb, server_text};
+use super::jsonb::{self, Kind, Value};
+use super::spi::{Connection, Rows};
+use core::ffi::{CStr, c_char, c_int};
+use pgrx::{PgList, direct_function_call_as_datum, pg_sys};
+use std::ffi::CString;
+use std::ptr;
+
+/// Longest text of a scalar parameter that is copied, in bytes: the server's own limit for a value.
+const MAX_PARAMETER: usize = 1 << 30;
+
+/// Why a text is not one statement that we run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Empty,
+    Several,
+    TransactionControl,
+    Copy,
+    ParameterCount { wanted: usize },
+}
+
+/// The caller's statement, planned, with its parameters' types.
+pub struct CallersStatement {
+    plan: pg_sys::SPIPlanPtr,
+    types: Vec<pg_sys::Oid>,
+}
+
+impl CallersStatement {
+    /// Parses and plans. `connection` must stay open while the plan is used.
+    pub fn prepare(_: &Connection, sql: &CString) -> Result<Self, Refusal> {
+        // SAFETY: the parse trees live in the connection's memory. parse_analyze_varparams scribbles on the
+        // tree it is given, which nobody uses afterwards.
+        unsafe {
+            let trees = PgList::<pg_sys::RawStmt>::from_pg(pg_sys::pg_parse_query(sql.as_ptr()));
+            let tree = match trees.len() {
+                0 => return Err(Refusal::Empty),
+                1 => trees.get_ptr(0).ok_or(Refusal::Empty)?,
+                _ => return Err(Refusal::Several),
+            };
+            match (*(*tree).stmt).type_ {
+                pg_sys::NodeTag::T_TransactionStmt => return Err(Refusal::TransactionControl),
+                pg_sys::NodeTag::T_CopyStmt => return Err(Refusal::Copy),
+                _ => {}
+            }
+            let mut types: *mut pg_sys::Oid = ptr::null_mut();
+            let mut count: c_int = 0;
+            pg_sys::parse_analyze_varparams(tree, sql.as_ptr(), &mut types, &mut count, ptr::null_mut());
+            let types =
+                if count == 0 { Vec::new() } else { std::slice::from_raw_parts(types, count as usize).to_vec() };
+            let plan = pg_sys::SPI_prepare(sql.as_ptr(), count, types.as_ptr().cast_mut());
+            let status = pg_sys::SPI_result;
+            assert!(!plan.is_null(), "SPI_prepare answered {status}");
+            Ok(Self { plan, types })
+        }
+    }
+
+    /// Runs the statement with the members of the JSON array `parameters` bound in order. A SELECT stops after
+    /// `limit` rows; what changes rows always runs to its end.
+    pub fn run(&self, connection: &Connection, parameters: Jsonb, limit: i64) -> Result<Rows, Refusal> {
+        let values: Vec<Value> = jsonb::members(parameters).map(|(_, value)| value).collect();
+        if values.len() != self.types.len() {
+            return Err(Refusal::ParameterCount { wanted: self.types.len() });
+        }
+        let datums: Vec<_> = values.iter().zip(&self.types).map(|(value, oid)| typed(value, *oid)).collect();
+        Ok(connection.execute(self.plan, datums.into_iter(), if self.is_plain_select() { limit } else { 0 }))
+    }
+
+    /// Whether stopping early loses nothing but rows: a SELECT that changes none itself.
+    fn is_plain_select(&self) -> bool {
+        // SAFETY: the plan is alive; SPI_is_cursor_plan reads it.
+        unsafe {
+            let sources = PgList::<pg_sys::CachedPlanSource>::from_pg(pg_sys::SPI_plan_get_plan_sources(self.plan));
+            sources.len() == 1
+                && sources.get_ptr(0).is_some_and(|source| {
+                    (*source).commandTag == pg_sys::CommandTag::CMDTAG_SELECT && !changes_rows((*source).query_list)
+                })
+        }
+    }
+}
+
+/// Whether one of the queries has a data-modifying WITH.
+///
+/// # Safety
+/// `queries` is a list of `Query`.
+unsafe fn changes_rows(queries: *mut pg_sys::List) -> bool {
+    // SAFETY: the caller's.
+    unsafe { PgList::<pg_sys::Query>::from_pg(queries).iter_ptr().any(|query| (*query).hasModifyingCTE) }
+}
+
+/// The JSON value as a datum of type `oid`, through that type's input function.
+fn typed(value: &Value, oid: pg_sys::Oid) -> Option<pg_sys::Datum> {
+    if value.kind() == Kind::Null {
+        return None;
+    }
+    if oid == pg_sys::JSONBOID {
+        return Some(value.to_jsonb().datum());
+    }
+    let is_json = oid == pg_sys::JSONOID;
+    // SAFETY: a catalog look-up; InvalidOid for what is no array.
+    let is_array = unsafe { pg_sys::get_element_type(oid) } != pg_sys::InvalidOid;
+    let text = match value.kind() {
+        _ if is_json => json_text(value.to_jsonb()),
+        Kind::Array if is_array => array_literal(value),
+        Kind::Array | Kind::Object => json_text(value.to_jsonb()),
+        Kind::String => value.string_bytes().map(<[u8]>::to_vec).unwrap_or_default(),
+        _ => value.scalar_text(MAX_PARAMETER).unwrap_or_default().into_bytes(),
+    };
+    let mut text = text;
+    text.push(0);
+    let (mut input, mut io_parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: a type's input function takes a C string, its io parameter and a type modifier.
+    unsafe {
+        pg_sys::getTypeInputInfo(oid, &mut input, &mut io_parameter);
+        Some(pg_sys::OidInputFunctionCall(input, text.as_mut_ptr().cast(), io_parameter, -1))
+    }
+}
+
+/// A JSON array as an array literal, in the server's encoding: members quoted, nested arrays as dimensions.
+fn array_literal(array: &Value) -> Vec<u8> {
+    let mut literal = vec![b'{'];
+    for (index, (_, member)) in jsonb::members_of(array).enumerate() {
+        if index > 0 {
+            literal.push(b',');
+        }
+        match member.kind() {
+            Kind::Null => literal.extend_from_slice(b"NULL"),
+            Kind::Array => literal.extend(array_literal(&member)),
+            Kind::Object => quote_into(&mut literal, &json_text(member.to_jsonb())),
+            Kind::String => quote_into(&mut literal, member.string_bytes().unwrap_or_default()),
+            _ => quote_into(&mut literal, member.scalar_text(MAX_PARAMETER).unwrap_or_default().as_bytes()),
+        }
+    }
+    literal.push(b'}');
+    literal
+}
+
+/// Quotes a member of an array literal. Backslash and quote are single bytes in every server encoding.
+fn quote_into(literal: &mut Vec<u8>, member: &[u8]) {
+    literal.push(b'"');
+    for byte in member {
+        if matches!(byte, b'"' | b'\\') {
+            literal.push(b'\\');
+        }
+        literal.push(*byte);
+    }
+    literal.push(b'"');
+}
+
+/// A jsonb's text in the server's encoding.
+fn json_text(document: Jsonb) -> Vec<u8> {
+    // SAFETY: jsonb_out takes a jsonb and answers a C string.
+    unsafe {
+        let datum = direct_function_call_as_datum(pg_sys::jsonb_out, &[Some(document.datum())]);
+        CStr::from_ptr(datum.unwrap_or(pg_sys::Datum::null()).cast_mut_ptr::<c_char>()).to_bytes().to_vec()
+    }
+}
+
+/// The first `limit` rows as a JSON array, copied to where the connection was opened.
+pub fn rows_as_json(rows: &Rows, limit: usize) -> Jsonb {
+    let mut array = pgrx::StringInfo::new();
+    array.push_str("[");
+    for (index, row) in rows.iter().take(limit).enumerate() {
+        if index > 0 {
+            array.push_str(",");
+        }
+        array.push_bytes(row.json_text().to_bytes());
+    }
+    array.push_str("]");
+    array.push_bytes(b"\0");
+    // SAFETY: jsonb_in reads a C string, which the buffer is; the result is a varlena, copied outward.
+    unsafe {
+        let datum = direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(array.as_ptr().into())]);
+        Jsonb::from_raw(pg_sys::SPI_datumTransfer(datum.unwrap_or(pg_sys::Datum::null()), false, -1))
+    }
+}
+
+/// The statement's text as a C string in the server's encoding.
+pub fn text_of(statement: super::datum::Text) -> CString {
+    // SAFETY: the datum is a text; text_to_cstring answers a C string in the current memory context.
+    unsafe { CStr::from_ptr(pg_sys::text_to_cstring(pg_sys::pg_detoast_datum(statement.datum().cast_mut_ptr()))) }
+        .to_owned()
+}
+
+/// A short piece of the statement for a message.
+pub fn excerpt(statement: &CString, limit: usize) -> String {
+    server_text(statement.to_bytes(), limit)
+}

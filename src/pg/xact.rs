@@ -1,0 +1,44 @@
+//! Facts of the present transaction and session, read and never changed.
+
+use pgrx::pg_sys;
+
+/// Whether the caller has a transaction block open, so that what we do is not yet durable when we answer.
+pub fn in_transaction_block() -> bool {
+    // SAFETY: reads this backend's transaction state.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
+/// Whether this session may not start subtransactions because a parallel query is under way.
+pub fn in_parallel_mode() -> bool {
+    // SAFETY: reads this backend's transaction state.
+    unsafe { pg_sys::IsInParallelMode() }
+}
+
+/// Whether the server is a standby, or still recovering.
+pub fn in_recovery() -> bool {
+    // SAFETY: reads a flag in shared memory.
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
+/// Whether the transaction is SERIALIZABLE, where a serialization failure dooms it whatever we roll back.
+pub fn is_serializable() -> bool {
+    // SAFETY: reads this backend's transaction state.
+    unsafe { pg_sys::XactIsoLevel == pg_sys::XACT_SERIALIZABLE as i32 }
+}
+
+/// Whether session `pid` waits for a lock that this session holds.
+pub fn waits_for_us(pid: i32) -> bool {
+    // SAFETY: takes an int4 and returns an int4[], both never NULL; it reads the lock table, and answers
+    // an empty array for a pid that is no backend's.
+    let blockers: Option<Vec<Option<i32>>> =
+        unsafe { pgrx::direct_function_call(pg_sys::pg_blocking_pids, &[Some(pg_sys::Datum::from(pid))]) };
+    // SAFETY: reads this process's own id.
+    let me = unsafe { pg_sys::MyProcPid };
+    blockers.is_some_and(|pids| pids.contains(&Some(me)))
+}
+
+/// Microseconds since 2000-01-01 UTC, as `clock_timestamp()` has them.
+pub fn clock() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
