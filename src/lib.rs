@@ -1,5 +1,6 @@
 //! pg_foreman: job logic inside PostgreSQL. A call's way: `api` → `guard` → the domain → `reply`.
 
+mod access;
 mod api;
 mod arguments;
 mod cursor;

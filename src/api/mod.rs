@@ -2,6 +2,9 @@
 //!
 //! Doc comments here are the `COMMENT ON FUNCTION` too (`sql/80_comments.sql`; a test compares them).
 
+mod access;
+#[cfg(test)]
+mod comments;
 mod diagnostics;
 mod execute;
 mod jobs;
@@ -19,4 +22,33 @@ extension_sql_file!("../../sql/20_jobs.sql", name = "jobs", requires = ["bootstr
 extension_sql_file!("../../sql/21_partitions.sql", name = "partitions", requires = ["jobs"]);
 extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["partitions"]);
 extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["settings", diagnostics::read_call_stats]);
-extension_sql_file!("../../sql/90_dump.sql", name = "dump", requires = ["views"], finalize);
+extension_sql_file!(
+    "../../sql/80_comments.sql",
+    name = "comments",
+    requires = [
+        access::grant_access,
+        diagnostics::check,
+        diagnostics::read_call_stats,
+        execute::execute,
+        jobs::bulk_update_job_status,
+        jobs::cancel_job,
+        jobs::create_job,
+        jobs::create_jobs,
+        jobs::delete_job,
+        jobs::get_job,
+        jobs::job_stats,
+        jobs::list_jobs,
+        jobs::maintain,
+        jobs::retry_job,
+        jobs::update_job_failure,
+        jobs::update_job_status,
+        jobs::update_job_success,
+        settings::delete_setting,
+        settings::get_setting,
+        settings::list_settings,
+        settings::set_setting,
+        settings::set_setting_text,
+    ]
+);
+extension_sql_file!("../../sql/90_dump.sql", name = "dump", requires = ["views", "comments"]);
+extension_sql_file!("../../sql/95_access.sql", name = "access", requires = ["dump"], finalize);

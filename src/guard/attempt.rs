@@ -3,7 +3,7 @@
 use super::deadline::Deadline;
 use crate::error::{Code, Error, sqlstate_text};
 use crate::pg::error_context::{self, Facts};
-use crate::pg::timeout;
+use crate::pg::{raise, timeout};
 use crate::reply::Reply;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
@@ -198,9 +198,9 @@ impl Failure {
         matches!(self.sqlstate().as_str(), "40P01" | "55P03" | "40001" | "57014")
     }
 
-    /// Raises it again, unchanged.
+    /// Raises it again as it was. Rethrown by pgrx it would lose its constraint and gain a Rust backtrace.
     pub fn pass_on(self) -> ! {
-        self.caught.rethrow()
+        raise::raise(self.facts)
     }
 
     /// The failure as an error of the call.

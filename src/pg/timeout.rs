@@ -65,7 +65,7 @@ pub fn fired() -> bool {
 
 /// Takes back a cancel of ours that went off too late to be raised: it must not hit what comes after.
 fn absorb() {
-    if OURS.swap(false, Ordering::Relaxed) {
+    if OURS.load(Ordering::Relaxed) {
         // SAFETY: the flag is this backend's own; no other cancel was pending when the timer set it.
         unsafe { pg_sys::QueryCancelPending = 0 };
     }

@@ -1,0 +1,1 @@
+SELECT bare.create_job(1, '{"n": 1, "to": "user@example.org"}');

@@ -1,0 +1,1 @@
+INSERT INTO bare.live_job (id, queue_id, run_at, ready_at, created_at, max_attempts, priority, payload, metadata) SELECT nextval('bare.job_id_seq'), 1, clock_timestamp(), clock_timestamp(), clock_timestamp(), 25, 5, j -> 'payload', '{}' FROM bare.batch, jsonb_array_elements(jobs) AS j RETURNING id;

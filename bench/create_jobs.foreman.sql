@@ -1,0 +1,1 @@
+SELECT foreman.create_jobs(jobs) FROM bare.batch;

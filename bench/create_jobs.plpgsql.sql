@@ -1,0 +1,1 @@
+SELECT bare.create_jobs(1, jobs) FROM bare.batch;
