@@ -73,6 +73,8 @@ start() {
         write "$home/data/shared.conf"
     # Without new lines the cluster keeps those that it had.
     if (($# > 0)); then printf '%s\n' "$@" | write "$home/data/own.conf"; fi
+    # With it a Rust panic's stack would go to the client, which no server in use does.
+    unset RUST_BACKTRACE
     if ! pg_ctl start --wait --timeout 60 --log "$home/server.log" >/dev/null; then
         tail -n 20 "$home/server.log" >&2
         echo "cluster $name does not start (its log: $home/server.log)" >&2

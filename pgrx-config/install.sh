@@ -26,7 +26,11 @@ fi
 echo "building and installing pg_foreman for PostgreSQL $PG (the first time about 5 min) …"
 rm -f "$stamp"
 sudo=()
-if [[ ! -w $libraries || ! -w $extensions ]]; then sudo=(--sudo); fi
+if [[ ! -w $libraries || ! -w $extensions ]]; then
+    sudo=(--sudo)
+    # By sudo, cargo-pgrx copies into the file that is there, under the feet of a server that has it loaded.
+    sudo rm -f "$libraries"/pg_foreman*.so
+fi
 # The server's user must be able to read what is installed.
 umask 022
 cargo pgrx install --release --no-default-features --features "pg$PG" --pg-config "$PG_CONFIG" "${sudo[@]}"

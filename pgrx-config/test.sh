@@ -10,7 +10,7 @@ mkdir -p .build/log
 cluster=$root/pgrx-config/cluster.sh
 pgrx_data=
 finish() {
-    "$cluster" remove regress
+    "$cluster" remove by-example
     if [[ -n $pgrx_data ]]; then rm -rf "$pgrx_data"; fi
 }
 trap finish EXIT
@@ -26,6 +26,8 @@ in_one_session() {
         target=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
         export "CARGO_TARGET_${target}_RUNNER=env --chdir=/" PGRX_MANIFEST_PATH="$root/Cargo.toml"
     fi
+    # cargo-pgrx copies into the file that is there, under the feet of a server that has it loaded: a demo kept running.
+    sudo rm -f "$("$PG_CONFIG" --pkglibdir)"/pg_foreman*.so
     cargo pgrx test "pg$PG" --runas "$user" --pgdata "$pgrx_data"
 }
 
@@ -40,9 +42,9 @@ by_example() {
     tests=("${tests[@]##*/}")
     tests=("${tests[@]%.sql}")
     tool=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/regress/pg_regress
-    "$cluster" remove regress
-    "$cluster" start regress
-    eval "$("$cluster" env regress)"
+    "$cluster" remove by-example
+    "$cluster" start by-example
+    eval "$("$cluster" env by-example)"
     rm -rf .build/regress
     mkdir -p .build/regress
     "$tool" --bindir="$("$PG_CONFIG" --bindir)" --inputdir=tests/pg_regress --outputdir=.build/regress \
@@ -51,7 +53,7 @@ by_example() {
         cat .build/regress/regression.diffs
         return 1
     }
-    "$cluster" remove regress
+    "$cluster" remove by-example
 }
 
 # Each prints "passed failed" of a log. libtest prints a line for each test binary, pg_regress a line for each test (up

@@ -9,30 +9,38 @@ use crate::reply::Reply;
 use pgrx::pg_sys;
 
 static GET: Statement = Statement::new(
-    c"SELECT pg_catalog.jsonb_build_object('job', pg_catalog.to_jsonb(j) OPERATOR(pg_catalog.-) 'queue_id')
+    c"SELECT pg_catalog.jsonb_build_object('job', pg_catalog.to_jsonb(j))
       FROM foreman.jobs AS j WHERE j.job_id OPERATOR(pg_catalog.=) $1",
     &[pg_sys::INT8OID],
 );
 
 // Planned each time: a condition whose parameter is NULL disappears, and the indexes that are left give the
-// order, so that a page reads what it shows and not what lies before it.
+// order, so that a page reads what it shows and not what lies before it. The branches of any_job that can't hold
+// the state are left out: else a page of failed jobs would walk all live ones.
 static PAGE: Statement = Statement::planned_each_time(
-    c"SELECT pg_catalog.jsonb_build_object('jobs', COALESCE(
-                 pg_catalog.jsonb_agg(p.document ORDER BY p.job_id DESC)
-                     FILTER (WHERE p.place OPERATOR(pg_catalog.<=) $5), '[]'::jsonb)),
-             pg_catalog.min(p.job_id) FILTER (WHERE p.place OPERATOR(pg_catalog.<=) $5),
-             pg_catalog.count(*) OPERATOR(pg_catalog.>) $5
-      FROM (
-          SELECT j.job_id, pg_catalog.to_jsonb(j) OPERATOR(pg_catalog.-) 'queue_id' AS document,
-                 pg_catalog.row_number() OVER (ORDER BY j.job_id DESC) AS place
-          FROM foreman.jobs AS j
+    c"WITH page AS (
+          SELECT j.*, pg_catalog.row_number() OVER (ORDER BY j.id DESC) AS place
+          FROM foreman.any_job AS j
           WHERE ($1 IS NULL OR j.queue_id OPERATOR(pg_catalog.=) $1)
             AND ($2 IS NULL OR j.status OPERATOR(pg_catalog.=) $2::foreman.job_status)
+            AND ($2 IS NULL OR j.is_live OPERATOR(pg_catalog.=) ($2 OPERATOR(pg_catalog.=) ANY ('{pending,running}')))
             AND ($3 IS NULL OR j.job_type OPERATOR(pg_catalog.=) $3)
-            AND ($4 IS NULL OR j.job_id OPERATOR(pg_catalog.<) $4)
-          ORDER BY j.job_id DESC
+            AND ($4 IS NULL OR j.id OPERATOR(pg_catalog.<) $4)
+          ORDER BY j.id DESC
           LIMIT $5 OPERATOR(pg_catalog.+) 1
-      ) AS p",
+      ), shown AS (
+          SELECT p.id AS job_id, q.name AS queue, p.job_type, p.status, p.priority, p.attempt, p.max_attempts,
+                 p.run_at, p.ready_at, p.created_at, p.started_at, p.lease_expires_at, p.finished_at, p.unique_key,
+                 p.payload, p.metadata, p.result, p.error
+          FROM page AS p
+          JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) p.queue_id
+          WHERE p.place OPERATOR(pg_catalog.<=) $5
+      )
+      SELECT pg_catalog.jsonb_build_object('jobs', COALESCE(
+                 pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s) ORDER BY s.job_id DESC), '[]'::jsonb)),
+             pg_catalog.min(s.job_id),
+             (SELECT pg_catalog.count(*) FROM page) OPERATOR(pg_catalog.>) $5
+      FROM shown AS s",
     &[pg_sys::INT4OID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::INT8OID],
 );
 

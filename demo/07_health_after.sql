@@ -1,0 +1,4 @@
+
+-- They have gone.
+
+SELECT foreman.db_health() ->> 'status';

@@ -1,0 +1,4 @@
+
+-- 32 of the 40 connections are in use.
+
+SELECT jsonb_pretty(foreman.db_health() - 'checks');

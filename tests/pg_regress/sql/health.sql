@@ -1,0 +1,88 @@
+-- How the server is: one document, and a row for each check.
+DROP EXTENSION pg_foreman;
+CREATE EXTENSION pg_foreman;
+\pset null (null)
+
+-- What each check is measured against.
+SELECT name, warn, fail, unit, direction FROM foreman.health_thresholds ORDER BY name COLLATE "C";
+
+-- Exactly at a threshold is on its better side of fail, and on its worse side of warn.
+SELECT value, foreman.health_grade(value, 75, 90, 'above') AS status
+FROM unnest(ARRAY[0, 74.9, 75, 75.1, 89.9, 90, 90.1, 105, NULL]::float8[]) WITH ORDINALITY AS v (value, place)
+ORDER BY place;
+SELECT value, foreman.health_grade(value, 20, 10, 'below') AS status
+FROM unnest(ARRAY[20.1, 20, 10, 9.9]::float8[]) WITH ORDINALITY AS v (value, place)
+ORDER BY place;
+-- Without a threshold for fail it never fails.
+SELECT foreman.health_grade(1e9, 10, NULL, 'above');
+
+-- Every check has its thresholds, and every threshold its check.
+SELECT COALESCE(c.name, t.name) AS name, c.name IS NULL AS no_check, t.name IS NULL AS no_threshold
+FROM foreman.health_checks AS c FULL JOIN foreman.health_thresholds AS t ON t.name = c.name
+WHERE c.name IS NULL OR t.name IS NULL;
+
+-- A row a check: what is well needs no remedy.
+SELECT name, status, value IS NOT NULL AS measured, unit, warn_threshold, fail_threshold, meaning <> '' AS explained,
+       remedy, reason
+FROM foreman.health_checks ORDER BY name COLLATE "C";
+
+SELECT database, role, application, state, sessions, oldest_seconds >= 0 AS has_an_age
+FROM foreman.connection_health WHERE database = current_database() AND state = 'active';
+
+-- The document: the keys that callers know, and no rate where nothing has ended.
+CREATE TEMPORARY TABLE answer AS SELECT foreman.db_health() AS health;
+SELECT key, jsonb_typeof(value) AS type FROM answer, jsonb_each(health) ORDER BY key COLLATE "C";
+SELECT key, jsonb_typeof(value) AS type FROM answer, jsonb_each(health -> 'connection_pool') ORDER BY key COLLATE "C";
+SELECT health ->> 'status' AS status, health -> 'complete' AS complete, health -> 'warnings' AS warnings,
+       jsonb_pretty(health -> 'database_stats') AS database_stats
+FROM answer;
+SELECT (health ->> 'timestamp')::timestamptz BETWEEN now() - interval '1 minute' AND clock_timestamp() AS is_now,
+       health ->> 'timestamp' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$' AS is_utc
+FROM answer;
+SELECT DISTINCT key FROM answer, jsonb_array_elements(health -> 'checks') AS c, jsonb_object_keys(c) AS key
+ORDER BY key;
+
+-- Jobs that fail and jobs that nobody takes are told, and never make the server unhealthy.
+SELECT foreman.update_job_success((foreman.create_job('health') ->> 'job_id')::bigint) ->> 'status' AS completed
+FROM generate_series(1, 2);
+SELECT foreman.update_job_failure((foreman.create_job('health') ->> 'job_id')::bigint, 'no route') ->> 'status' AS failed;
+SELECT status, value, subjects FROM foreman.health_checks WHERE name = 'failed_jobs';
+SELECT count(foreman.update_job_failure((foreman.create_job('health') ->> 'job_id')::bigint, 'no route'))
+FROM generate_series(1, 38);
+SELECT status, value, meaning, remedy, subjects FROM foreman.health_checks WHERE name = 'failed_jobs';
+SELECT foreman.create_job('health') ->> 'status' AS created, foreman.create_job('health tomorrow', run_at => 'tomorrow') ->> 'status' AS later;
+UPDATE foreman.live_job SET ready_at = clock_timestamp() - interval '1 day' WHERE ready_at <= clock_timestamp();
+SELECT status, value BETWEEN 86400 AND 86460 AS a_day, jsonb_path_query_array(subjects, '$[*].queue') AS queues
+FROM foreman.health_checks WHERE name = 'oldest_ready_job';
+SELECT health ->> 'status' AS status, health -> 'complete' AS complete,
+       jsonb_path_query_array(health, '$.checks[0 to 1].name') AS worst_first,
+       jsonb_array_length(health -> 'warnings') AS warnings,
+       health -> 'database_stats' AS database_stats
+FROM foreman.db_health() AS health;
+-- What failed more than an hour ago is history.
+UPDATE foreman.finished_rest SET finished_at = finished_at - interval '61 minutes';
+SELECT status, value FROM foreman.health_checks WHERE name = 'failed_jobs';
+
+-- A role that may read the views and not see other sessions is told so, with the grant that helps.
+CREATE ROLE regress_watcher;
+SELECT foreman.grant_access('regress_watcher', 'monitor') ->> 'status' AS granted;
+SET ROLE regress_watcher;
+SELECT name, status, value, meaning, remedy, reason, subjects FROM foreman.health_checks WHERE name = 'connections';
+SELECT state, oldest_seconds FROM foreman.connection_health WHERE application LIKE 'pg_regress/health';
+-- db_health() gives it the figures.
+SELECT health -> 'complete' AS complete, health -> 'connection_pool' ->> 'status' AS pool FROM foreman.db_health() AS health;
+RESET ROLE;
+-- With pg_monitor the views do, too.
+GRANT pg_monitor TO regress_watcher;
+SET ROLE regress_watcher;
+SELECT status, value > 0 AS measured, reason FROM foreman.health_checks WHERE name = 'connections';
+RESET ROLE;
+-- Without a level there is nothing at all.
+CREATE ROLE regress_stranger;
+SET ROLE regress_stranger;
+SELECT status FROM foreman.health_checks;
+SELECT foreman.db_health();
+RESET ROLE;
+
+DROP OWNED BY regress_watcher;
+DROP ROLE regress_watcher, regress_stranger;

@@ -1,0 +1,249 @@
+//! Health is told from what other sessions really do: they fill the server's slots, sit in transactions, and block each
+//! other.
+
+use std::time::{Duration, Instant};
+
+use foreman_tests::{Cluster, Database, Reply, Session, Value, wait_until};
+
+#[test]
+fn exactly_75_percent_is_degraded_exactly_90_still_is_and_more_is_unhealthy() {
+    // Twenty slots for ordinary roles, and three reserved ones.
+    let cluster =
+        Cluster::start(&["max_connections = 23", "superuser_reserved_connections = 3", "max_wal_senders = 0"]);
+    let db = cluster.database();
+    let mut asking = db.session();
+    let used = |asking: &mut Session| -> i64 {
+        asking.one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'", &[])
+    };
+    let mut others: Vec<Session> = Vec::new();
+    for (sessions, percent, status) in [
+        (14, 70.0, "healthy"),
+        (15, 75.0, "degraded"),
+        (16, 80.0, "degraded"),
+        (18, 90.0, "degraded"),
+        (19, 95.0, "unhealthy"),
+        (21, 105.0, "unhealthy"),
+    ] {
+        while used(&mut asking) < sessions {
+            others.push(db.session());
+        }
+        // A session of an earlier step may still be on its way out.
+        wait_until(&format!("{sessions} sessions"), || used(&mut asking) == sessions);
+        let health = asking.call("db_health()");
+        let pool = &health["connection_pool"];
+        assert_eq!((&pool["size"], &pool["checked_out"]), (&20.into(), &sessions.into()), "{pool:#}");
+        assert_eq!(pool["utilization_percent"].as_f64(), Some(percent), "{pool:#}");
+        assert_eq!(pool["status"], status, "{pool:#}");
+        assert_eq!(pool["overflow"], (sessions - 20).max(0), "{pool:#}");
+        assert_eq!(pool["checked_in"], (20 - sessions).max(0), "{pool:#}");
+        assert_eq!(health["status"], status, "{health:#}");
+        let warned = health["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty());
+        assert_eq!(warned, status != "healthy", "{health:#}");
+    }
+}
+
+/// The checks whose text names the process.
+fn checks_that_name(session: &mut Session, pid: i32) -> Vec<Value> {
+    session
+        .query(
+            "SELECT to_jsonb(c) FROM foreman.health_checks AS c
+              WHERE to_jsonb(c)::text ~ ('\\m' || $1::int || '\\M')",
+            &[&pid],
+        )
+        .expect("the view can be read")
+        .iter()
+        .map(|row| row.get(0))
+        .collect()
+}
+
+/// A session that holds a row, and one that waits for it.
+fn blocked(db: &Database) -> (Session, foreman_tests::Running<()>) {
+    let mut holder = db.session();
+    holder.run("CREATE TABLE held (n int); INSERT INTO held VALUES (0)");
+    holder.run("BEGIN; UPDATE held SET n = 1");
+    let waiting = db.session().background(|s| s.run("UPDATE held SET n = 2"));
+    db.await_blocked(waiting.pid);
+    (holder, waiting)
+}
+
+/// One check's row of the document.
+fn check<'h>(health: &'h Value, name: &str) -> &'h Value {
+    let checks = health["checks"].as_array().expect("checks");
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name} in {health:#}"))
+}
+
+/// The pids of an array of objects.
+fn pids(subjects: &Value) -> Vec<i64> {
+    subjects.as_array().expect("an array").iter().filter_map(|subject| subject["pid"].as_i64()).collect()
+}
+
+#[test]
+fn of_a_chain_of_waiting_sessions_the_root_is_named_and_what_ends_it() {
+    let db = Cluster::shared().database();
+    let (mut holder, waiting) = blocked(&db);
+    // Waits for the one that waits: not for the root itself.
+    let mut between = db.session();
+    between.run("BEGIN; CREATE TABLE other (n int)");
+    let between = between.background(|s| s.run("UPDATE held SET n = 3"));
+    db.await_blocked(between.pid);
+    let last = db.session().background(|s| s.try_run("CREATE TABLE other (n int)").is_err());
+    db.await_blocked(last.pid);
+
+    let mut asking = db.session();
+    let holders_pid = holder.pid();
+    assert!(!checks_that_name(&mut asking, holders_pid).is_empty());
+    let health = asking.call("db_health()");
+    let blocked = check(&health, "blocked_sessions");
+    assert_eq!(blocked["subjects"]["waiting"], 3, "{blocked:#}");
+    assert_eq!(pids(&blocked["subjects"]["roots"]), [i64::from(holders_pid)], "{blocked:#}");
+    let waits = pids(&blocked["subjects"]["longest_waits"]);
+    assert!([waiting.pid, between.pid, last.pid].iter().all(|pid| waits.contains(&i64::from(*pid))), "{blocked:#}");
+    // It takes a minute to become a warning.
+    assert_eq!(blocked["status"], "pass", "{blocked:#}");
+
+    // What the remedy ends is that transaction, not whatever the process does later.
+    let remedy = blocked["subjects"]["roots"][0]["remedy"].as_str().expect("a remedy").to_owned();
+    holder.run("ROLLBACK");
+    waiting.finish();
+    holder.run("BEGIN; SELECT 1");
+    asking.run(&remedy);
+    holder.run("COMMIT; BEGIN; SELECT 1");
+    let health = asking.call("db_health()");
+    let subjects = &check(&health, "longest_transaction")["subjects"];
+    let remedy: String = asking.one(
+        "SELECT remedy FROM foreman.client_sessions WHERE pid = $1 AND transaction_seconds IS NOT NULL",
+        &[&holders_pid],
+    );
+    assert!(pids(subjects).contains(&i64::from(holders_pid)), "{subjects:#}");
+    asking.run(&remedy);
+    db.await_gone(holders_pid);
+    let (mut between, ()) = between.finish();
+    between.run("COMMIT");
+    assert!(last.finish().1);
+}
+
+#[test]
+fn a_session_that_idles_in_its_transaction_is_measured() {
+    let db = Cluster::shared().database();
+    let mut idle = db.session();
+    idle.run("BEGIN; SELECT 1");
+    let mut asking = db.session();
+    let age = "SELECT max(value)::float8 FROM foreman.health_checks WHERE name LIKE 'idle%transaction%'";
+    wait_until("a second of idling", || {
+        asking.one::<Option<f64>>(age, &[]).is_some_and(|seconds| seconds >= Duration::from_secs(1).as_secs_f64())
+    });
+}
+
+#[test]
+fn failures_and_waiting_jobs_are_measured() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    for n in 1..=4 {
+        let job = session.call("create_job('work')").succeeded().job_id();
+        match n {
+            1 => drop(session.call(&format!("update_job_failure({job}, 'x')")).succeeded()),
+            2 | 3 => drop(session.call(&format!("update_job_success({job}, '1')")).succeeded()),
+            _ => {}
+        }
+    }
+    let stats = &session.call("db_health()")["database_stats"];
+    assert_eq!((&stats["completed_jobs"], &stats["failed_jobs"]), (&2.into(), &1.into()), "{stats:#}");
+    let rate = stats["success_rate"].as_f64().expect("a rate");
+    assert!((rate - 66.7).abs() < 0.1, "{stats:#}");
+}
+
+#[test]
+fn a_role_without_pg_monitor_gets_the_figures_from_the_function_and_an_honest_unknown_from_the_views() {
+    let db = Cluster::shared().database();
+    let mut idle = db.session();
+    idle.run("BEGIN; SELECT 1");
+    let mut session = db.session();
+    let role = format!("role_{}", db.name());
+    session.run(&format!("CREATE ROLE {role}"));
+    session.call(&format!("grant_access('{role}', 'monitor')")).succeeded();
+    session.run(&format!("SET ROLE {role}"));
+    let idles_pid = i64::from(idle.pid());
+
+    let health = session.call("db_health()");
+    assert_eq!(health["complete"], true, "{health:#}");
+    assert!(pids(&check(&health, "idle_in_transaction")["subjects"]).contains(&idles_pid), "{health:#}");
+    assert!(health["connection_pool"]["checked_out"].as_i64().is_some_and(|used| used >= 2), "{health:#}");
+
+    let hidden = "SELECT array_agg(name ORDER BY name COLLATE \"C\") FROM foreman.health_checks
+                  WHERE status = 'unknown' AND value IS NULL AND reason IS NOT NULL AND remedy = $1";
+    let grant = format!("GRANT pg_monitor TO {role};");
+    let unknown: Vec<String> = session.one(hidden, &[&grant]);
+    assert_eq!(unknown, ["connections", "idle_in_transaction", "longest_transaction"]);
+
+    session.run(&format!("RESET ROLE; {grant} SET ROLE {role}"));
+    let unknown: Option<Vec<String>> = session.one(hidden, &[&grant]);
+    assert_eq!(unknown, None);
+    session.run(&format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[test]
+fn who_polls_inside_a_transaction_sees_fresh_figures() {
+    let db = Cluster::shared().database();
+    let mut asking = db.session();
+    let mut idle = db.session();
+    let idles_pid = i64::from(idle.pid());
+    let idles = |asking: &mut Session| {
+        let health = asking.call("db_health()");
+        let subjects = &check(&health, "idle_in_transaction")["subjects"];
+        subjects.is_array() && pids(subjects).contains(&idles_pid)
+    };
+    asking.run("BEGIN");
+    assert!(!idles(&mut asking));
+    idle.run("BEGIN; SELECT 1");
+    wait_until("the new transaction to be seen", || idles(&mut asking));
+    idle.run("COMMIT");
+    wait_until("its end to be seen", || !idles(&mut asking));
+    asking.run("COMMIT");
+}
+
+#[test]
+fn the_session_that_asks_is_no_finding() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.empty_database();
+    let mut asking = db.session();
+    asking.run("CREATE EXTENSION pg_foreman; BEGIN");
+    let health = asking.call("db_health()");
+    for name in ["idle_in_transaction", "longest_transaction"] {
+        let check = check(&health, name);
+        assert_eq!((&check["value"], &check["subjects"]), (&0.into(), &Value::Null), "{check:#}");
+    }
+}
+
+#[test]
+fn a_table_of_ours_that_is_locked_does_not_hold_a_probe_up() {
+    let db = Cluster::shared().database();
+    let mut locker = db.session();
+    locker.run("BEGIN; LOCK TABLE foreman.live_job IN ACCESS EXCLUSIVE MODE");
+    let mut asking = db.session();
+    let started = Instant::now();
+    asking.call("db_health()").failed_with("DB_TIMEOUT_ERROR");
+    let took = started.elapsed();
+    println!("db_health() with a table locked: {} ms", took.as_millis());
+    // The lock timeout is 50 ms.
+    assert!(took < 20 * Duration::from_millis(50), "{took:?}");
+}
+
+#[test]
+fn a_health_call_costs_little_enough_for_every_second() {
+    const CALLS: u32 = 50;
+    let db = Cluster::shared().database();
+    let _others: Vec<Session> = (0..50).map(|_| db.session()).collect();
+    let mut asking = db.session();
+    asking.call("create_job('q')").succeeded();
+    let started = Instant::now();
+    asking.call("db_health()");
+    let first = started.elapsed();
+    let started = Instant::now();
+    for _ in 0..CALLS {
+        asking.call("db_health()");
+    }
+    let each = started.elapsed() / CALLS;
+    println!("db_health() with 50 sessions: first {} ms, then {:.2} ms", first.as_millis(), each.as_secs_f64() * 1e3);
+    // 20 ms is the budget; a busy machine is given twenty times that.
+    assert!(each < 20 * Duration::from_millis(20), "{each:?}");
+}

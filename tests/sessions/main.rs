@@ -1,0 +1,21 @@
+//! What takes several sessions to show, on private clusters of their own. One file a family of promises; the names of
+//! the tests are the promises.
+
+mod cancel;
+mod deadlock;
+mod dump_restore;
+mod execute;
+mod failures;
+mod health;
+mod isolation;
+mod lists;
+mod memory;
+mod nesting;
+mod on_error;
+mod payloads;
+mod server_log;
+mod settings;
+mod standby;
+mod statistics;
+mod timeouts;
+mod unique_keys;
