@@ -49,10 +49,13 @@ SELECT a.pid,
        a.state,
        a.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AS is_own,
        a.backend_type IS NOT NULL AS is_visible,
-       GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.xact_start)::double precision)
-           AS transaction_seconds,
-       GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.state_change)::double precision)
-           AS state_seconds,
+       -- Not before the start, should the clock be set back; GREATEST alone would make 0 of NULL.
+       CASE WHEN a.xact_start IS NOT NULL THEN
+           GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.xact_start)::double precision)
+       END AS transaction_seconds,
+       CASE WHEN a.state_change IS NOT NULL THEN
+           GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.state_change)::double precision)
+       END AS state_seconds,
        CASE
            WHEN a.backend_type IS NULL THEN pg_catalog.format('role %I may not see the sessions of other roles', CURRENT_USER)
            WHEN a.state OPERATOR(pg_catalog.=) 'disabled' THEN 'a session runs with track_activities off'
@@ -128,7 +131,7 @@ COMMENT ON VIEW foreman.connection_health IS
 
 CREATE VIEW foreman.check_connections AS
 SELECT p.utilization_percent AS value,
-       pg_catalog.format('%s of the %s connections that ordinary roles can have are in use.', p.checked_out, p.size)
+       pg_catalog.format('In use: %s of the %s connections that ordinary roles can have.', p.checked_out, p.size)
            AS meaning,
        'See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server.'
            AS remedy,
@@ -151,7 +154,8 @@ WITH other AS MATERIALIZED (
            pg_catalog.min(o.reveal) AS reveal
     FROM other AS o
 ), oldest AS (
-    SELECT o.pid, o.backend_start, o.database, o.role, o.application, o.state, o.state_seconds AS seconds, o.remedy
+    SELECT o.pid, o.backend_start, o.database, o.role, o.application, o.state,
+           pg_catalog.round(o.state_seconds::numeric, 3) AS seconds, o.remedy
     FROM other AS o
     WHERE o.is_idle
     ORDER BY o.state_seconds DESC, o.pid
@@ -162,12 +166,12 @@ WITH other AS MATERIALIZED (
     ORDER BY o.seconds DESC, o.pid
     LIMIT 1
 )
-SELECT COALESCE(w.seconds, 0) AS value,
+SELECT COALESCE(w.seconds, 0)::double precision AS value,
        CASE
            WHEN w.pid IS NULL THEN 'No session idles in a transaction.'
            ELSE pg_catalog.format(
-               '%s sessions idle in a transaction; the longest is pid %s (application %L), for %s s. It keeps its locks, and VACUUM from removing dead rows.',
-               t.sessions, w.pid, w.application, pg_catalog.round(w.seconds::numeric, 1))
+               'Sessions that idle in a transaction: %s. The longest is pid %s (application %L), for %s s. It keeps its locks, and VACUUM from removing dead rows.',
+               t.sessions, w.pid, w.application, pg_catalog.round(w.seconds, 1))
        END AS meaning,
        w.remedy,
        (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o) OPERATOR(pg_catalog.-) 'remedy'
@@ -191,7 +195,8 @@ WITH other AS MATERIALIZED (
            pg_catalog.min(o.reveal) AS reveal
     FROM other AS o
 ), oldest AS (
-    SELECT o.pid, o.backend_start, o.database, o.role, o.application, o.state, o.transaction_seconds AS seconds, o.remedy
+    SELECT o.pid, o.backend_start, o.database, o.role, o.application, o.state,
+           pg_catalog.round(o.transaction_seconds::numeric, 3) AS seconds, o.remedy
     FROM other AS o
     WHERE o.transaction_seconds IS NOT NULL
     ORDER BY o.transaction_seconds DESC, o.pid
@@ -202,12 +207,12 @@ WITH other AS MATERIALIZED (
     ORDER BY o.seconds DESC, o.pid
     LIMIT 1
 )
-SELECT COALESCE(w.seconds, 0) AS value,
+SELECT COALESCE(w.seconds, 0)::double precision AS value,
        CASE
            WHEN w.pid IS NULL THEN 'No other session has a transaction open.'
            ELSE pg_catalog.format(
-               '%s other sessions have a transaction open; the longest is pid %s (application %L, %s), for %s s. Rows that died since then can''t be removed.',
-               t.sessions, w.pid, w.application, w.state, pg_catalog.round(w.seconds::numeric, 1))
+               'Other sessions with a transaction open: %s. The longest is pid %s (application %L, %s), for %s s. Rows that died since then can''t be removed.',
+               t.sessions, w.pid, w.application, w.state, pg_catalog.round(w.seconds, 1))
        END AS meaning,
        w.remedy,
        (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o) OPERATOR(pg_catalog.-) 'remedy'
@@ -226,7 +231,8 @@ WITH clock AS MATERIALIZED (
     SELECT pg_catalog.clock_timestamp() AS at
 ), waiting AS MATERIALIZED (
     SELECT l.pid,
-           COALESCE(GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) l.waitstart)::double precision), 0) AS seconds
+           -- waitstart is NULL for the first moment, which GREATEST makes 0.
+           GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) l.waitstart)::double precision) AS seconds
     FROM pg_catalog.pg_locks AS l
     CROSS JOIN clock AS c
     WHERE NOT l.granted
@@ -242,7 +248,8 @@ WITH clock AS MATERIALIZED (
     CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS b (pid)
     GROUP BY b.pid
 ), root AS MATERIALIZED (
-    SELECT b.pid, b.blocks, s.backend_start, s.database, s.role, s.application, s.state, s.transaction_seconds,
+    SELECT b.pid, b.blocks, s.backend_start, s.database, s.role, s.application, s.state,
+           pg_catalog.round(s.transaction_seconds::numeric, 3) AS transaction_seconds,
            CASE
                -- How the server names a prepared transaction
                WHEN b.pid OPERATOR(pg_catalog.=) 0
@@ -266,7 +273,7 @@ WITH clock AS MATERIALIZED (
 SELECT COALESCE(t.seconds, 0) AS value,
        CASE
            WHEN t.sessions OPERATOR(pg_catalog.=) 0 THEN 'No session waits for a lock.'
-           ELSE pg_catalog.format('%s sessions wait for a lock, the longest for %s s. ',
+           ELSE pg_catalog.format('Sessions that wait for a lock: %s, the longest for %s s. ',
                     t.sessions, pg_catalog.round(t.seconds::numeric, 1))
                 OPERATOR(pg_catalog.||) CASE
                     WHEN w.pid IS NULL THEN 'They wait for each other, or the lock has just been freed.'
@@ -300,7 +307,7 @@ COMMENT ON VIEW foreman.check_blocked_sessions IS
 -- statement_timestamp() and not the clock, which would keep the planner from leaving older partitions out. What failed is
 -- counted from an index of failures; what was completed only once something has failed.
 CREATE VIEW foreman.check_failed_jobs AS
-WITH ended AS (
+WITH ended AS NOT MATERIALIZED (
     SELECT j.queue_id, j.status
     FROM foreman.finished_job AS j
     WHERE j.finished_at OPERATOR(pg_catalog.>=) (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')
@@ -329,7 +336,7 @@ SELECT COALESCE(
        CASE
            WHEN c.failed OPERATOR(pg_catalog.=) 0 THEN 'No job has failed for good in the last hour.'
            ELSE pg_catalog.format(
-               '%s jobs have failed for good in the last hour, and %s were completed. The share is taken of at least 20 jobs, so that one failure of two is no alarm.',
+               'Jobs of the last hour: %s failed for good, %s completed. The share is taken of at least 20 jobs, so that one failure of two is no alarm.',
                c.failed, c.completed)
        END AS meaning,
        'SELECT jsonb_pretty(foreman.list_jobs(status => ''failed''));' AS remedy,
@@ -344,24 +351,25 @@ COMMENT ON VIEW foreman.check_failed_jobs IS 'The share of failed jobs among tho
 CREATE VIEW foreman.check_oldest_ready_job AS
 WITH clock AS MATERIALIZED (
     SELECT pg_catalog.clock_timestamp() AS at
-), first AS (
-    SELECT q.name AS queue,
-           (SELECT j.ready_at
-            FROM foreman.live_job AS j
-            WHERE j.status OPERATOR(pg_catalog.=) 'pending'
-              AND j.queue_id OPERATOR(pg_catalog.=) q.id
-              AND j.priority OPERATOR(pg_catalog.=) p.priority
-            ORDER BY j.ready_at
-            LIMIT 1) AS ready_at
+), first AS MATERIALIZED (
+    SELECT q.name AS queue, pg_catalog.min(f.ready_at) AS ready_at
     FROM foreman.queue AS q
     CROSS JOIN pg_catalog.generate_series(0, 9) AS p (priority)
+    CROSS JOIN LATERAL (
+        SELECT j.ready_at
+        FROM foreman.live_job AS j
+        WHERE j.status OPERATOR(pg_catalog.=) 'pending'
+          AND j.queue_id OPERATOR(pg_catalog.=) q.id
+          AND j.priority OPERATOR(pg_catalog.=) p.priority
+        ORDER BY j.ready_at
+        LIMIT 1
+    ) AS f
+    GROUP BY q.name
 ), oldest AS MATERIALIZED (
-    SELECT f.queue,
-           EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) pg_catalog.min(f.ready_at))::double precision AS seconds
+    SELECT f.queue, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) f.ready_at)::double precision AS seconds
     FROM first AS f
     CROSS JOIN clock AS c
     WHERE f.ready_at OPERATOR(pg_catalog.<=) c.at
-    GROUP BY f.queue, c.at
 ), worst AS (
     SELECT o.queue, o.seconds
     FROM oldest AS o
@@ -430,3 +438,7 @@ SELECT g.name,
 FROM graded AS g;
 COMMENT ON VIEW foreman.health_checks IS
     'A row a check: status (pass, warn, fail, unknown), value, thresholds, what it means, what to do. In a transaction it keeps showing the sessions as at its first look; db_health() looks anew.';
+
+-- Compiling the statement would take 400 ms, running it takes 2: the planner counts on a thousand queues where it has no
+-- statistics yet, which is enough for it to think of JIT.
+ALTER FUNCTION foreman.db_health() SET jit = off;

@@ -31,6 +31,20 @@ COMMENT ON FUNCTION foreman.execute IS
 - Errors: all of `foreman.error_codes`. What a rollback does not undo (nextval, session advisory locks, dblink)
   a retry does again.';
 
+COMMENT ON FUNCTION foreman.db_health IS
+'Answers how the server is, as one document: made for a dashboard, or for a probe that asks every second.
+
+- The document is the reply: its `status` is `healthy`, `degraded` (a check warns) or `unhealthy` (a check fails).
+  `complete` is false where a check is `unknown`, which does not worsen the status.
+- `connection_pool` is the server''s own slots: `size` is those that ordinary roles can have, `checked_out` the
+  client sessions, `overflow` those in reserved slots. Degraded from 75 percent, unhealthy above 90.
+- `database_stats` counts jobs; `success_rate` is the percentage of completed among completed and failed, null
+  where there are none. `checks` are the rows of `foreman.health_checks`, worst first; `warnings` names those that
+  warn or fail.
+- Every role that may call it gets all figures, with or without pg_monitor; a query''s text is never among them.
+  In a transaction it looks at the sessions anew, and so forgets what pg_stat_activity showed before.
+- Errors: `DB_TIMEOUT_ERROR` (somebody has a table of ours locked for more than 50 ms).';
+
 COMMENT ON FUNCTION foreman.create_job IS
 'Creates a job and answers its id.
 

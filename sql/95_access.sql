@@ -8,13 +8,15 @@ WITH function_level (level, name) AS (
         ('producer', 'list_settings'),
         ('worker', 'update_job_status'), ('worker', 'update_job_success'), ('worker', 'update_job_failure'),
         ('worker', 'bulk_update_job_status'), ('worker', 'cancel_job'), ('worker', 'retry_job'),
-        ('monitor', 'db_health'), ('monitor', 'read_call_stats'), ('monitor', 'job_stats'), ('monitor', 'check'),
+        ('monitor', 'db_health'), ('monitor', 'health_grade'), ('monitor', 'read_call_stats'),
+        ('monitor', 'job_stats'), ('monitor', 'check'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
         ('admin', 'set_setting_text'), ('admin', 'delete_setting')
 ), relation_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),
-        ('monitor', 'connection_health'), ('admin', 'jobs'), ('admin', 'setting_history')
+        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('admin', 'jobs'),
+        ('admin', 'setting_history')
 ), own (level, kind, object) AS (
     SELECT f.level, 'FUNCTION', p.oid::pg_catalog.regprocedure::text
     FROM function_level AS f

@@ -9,6 +9,7 @@ mod error;
 mod execute;
 mod guard;
 mod guc;
+mod health;
 mod jobs;
 mod pg;
 mod reply;

@@ -7,6 +7,7 @@ mod access;
 mod comments;
 mod diagnostics;
 mod execute;
+mod health;
 mod jobs;
 mod settings;
 
@@ -21,7 +22,8 @@ extension_sql_file!("../../sql/10_bootstrap.sql", name = "bootstrap", bootstrap)
 extension_sql_file!("../../sql/20_jobs.sql", name = "jobs", requires = ["bootstrap"]);
 extension_sql_file!("../../sql/21_partitions.sql", name = "partitions", requires = ["jobs"]);
 extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["partitions"]);
-extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["settings", diagnostics::read_call_stats]);
+extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["settings", health::db_health]);
+extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["health", diagnostics::read_call_stats]);
 extension_sql_file!(
     "../../sql/80_comments.sql",
     name = "comments",
@@ -30,6 +32,7 @@ extension_sql_file!(
         diagnostics::check,
         diagnostics::read_call_stats,
         execute::execute,
+        health::db_health,
         jobs::bulk_update_job_status,
         jobs::cancel_job,
         jobs::create_job,

@@ -1,5 +1,6 @@
 //! Newtypes over the server's API, one subject a file. Outside of here, `guard/` and `shared/`, nothing is unsafe.
 
+pub mod activity;
 pub mod compat;
 pub mod datum;
 pub mod error_context;
@@ -10,5 +11,6 @@ pub mod raise;
 pub mod shmem;
 pub mod spi;
 pub mod statement;
+pub mod table;
 pub mod timeout;
 pub mod xact;

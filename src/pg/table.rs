@@ -1,0 +1,206 @@
+//! The way past the executor for the two steps that every `create_job` takes: finding its queue by name, and putting
+//! one row into a table. As statements they were three quarters of the call's instructions.
+//!
+//! Both answer "not this way" where anything about the table is out of the ordinary (triggers, rules, row security,
+//! other columns than we know); then the caller's statement does the same.
+
+use super::datum::Text;
+use super::spi::Bind;
+use core::ffi::CStr;
+use pgrx::pg_sys;
+use std::ptr;
+
+/// A table of ours and its columns in order: what is there has to look just so.
+pub struct Table {
+    pub name: &'static CStr,
+    /// Name and type; `ENUM` for an enum of ours, whose oid is another in each database.
+    pub columns: &'static [(&'static CStr, pg_sys::Oid)],
+}
+
+/// Stands for any enum type.
+pub const ENUM: pg_sys::Oid = pg_sys::ANYENUMOID;
+
+/// A value for a column.
+pub enum Value {
+    Null,
+    /// A datum of the column's type.
+    Datum(pg_sys::Datum),
+    /// A label of the column's enum.
+    Label(&'static CStr),
+}
+
+impl<T: Bind> From<T> for Value {
+    fn from(value: T) -> Self {
+        value.bind().map_or(Value::Null, Value::Datum)
+    }
+}
+
+/// Our schema.
+const SCHEMA: &CStr = c"foreman";
+
+/// An open relation. Its lock stays until the transaction ends, as after a statement.
+struct Open(pg_sys::Relation);
+
+impl Open {
+    /// Opens and locks a table of ours, if it is as we know it.
+    fn of(table: &Table, lock: u32) -> Option<Open> {
+        // SAFETY: both names are static C strings; table_openrv raises if there is no such table. The relation
+        // stays open, and so its descriptor valid, until this value is dropped or the subtransaction rolled back.
+        unsafe {
+            let name = pg_sys::makeRangeVar(SCHEMA.as_ptr().cast_mut(), table.name.as_ptr().cast_mut(), -1);
+            let open = Open(pg_sys::table_openrv(name, lock as pg_sys::LOCKMODE));
+            open.is_ordinary(table.columns).then_some(open)
+        }
+    }
+
+    /// Whether nothing but the executor's plain path is needed, and the columns are those that we know.
+    ///
+    /// # Safety
+    /// The relation is open.
+    unsafe fn is_ordinary(&self, columns: &[(&CStr, pg_sys::Oid)]) -> bool {
+        // SAFETY: the caller's; the descriptor has natts attributes.
+        unsafe {
+            let relation = &*self.0;
+            let form = &*relation.rd_rel;
+            let attributes = (*relation.rd_att).attrs.as_slice((*relation.rd_att).natts as usize);
+            form.relkind == pg_sys::RELKIND_RELATION as core::ffi::c_char
+                && relation.trigdesc.is_null()
+                && relation.rd_rules.is_null()
+                && !form.relrowsecurity
+                && (*relation.rd_att).constr_is_plain()
+                && attributes.len() == columns.len()
+                && attributes.iter().zip(columns).all(|(attribute, (name, oid))| {
+                    !attribute.attisdropped
+                        && is_type(attribute.atttypid, *oid)
+                        && CStr::from_ptr(attribute.attname.data.as_ptr()) == *name
+                })
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // While an error unwinds, the rollback closes it: closing may raise, and a second error would abort.
+        if !std::thread::panicking() {
+            // SAFETY: opened by `of`, closed once.
+            unsafe { pg_sys::table_close(self.0, pg_sys::NoLock as pg_sys::LOCKMODE) };
+        }
+    }
+}
+
+/// Generated columns and defaults would be filled in by a statement only.
+trait Constraints {
+    /// Whether a row can be stored as it is given.
+    unsafe fn constr_is_plain(&self) -> bool;
+}
+
+impl Constraints for pg_sys::TupleDescData {
+    unsafe fn constr_is_plain(&self) -> bool {
+        // SAFETY: NULL or the descriptor's own record.
+        unsafe { self.constr.as_ref() }.is_none_or(|constraints| !constraints.has_generated_stored)
+    }
+}
+
+/// Whether a column's type is the one that we know.
+fn is_type(is: pg_sys::Oid, wanted: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up.
+    is == wanted || (wanted == ENUM && unsafe { pg_sys::type_is_enum(is) })
+}
+
+/// Puts one row into the table, its values in the order of the columns; false, and nothing done, where that takes a
+/// statement.
+pub fn insert(table: &Table, values: &[Value]) -> bool {
+    let Some(open) = Open::of(table, pg_sys::RowExclusiveLock) else { return false };
+    debug_assert_eq!(values.len(), table.columns.len());
+    // SAFETY: this is how the server's own logical apply worker stores a row: an executor state without a plan, the
+    // relation's result info with its indexes, a virtual slot of the relation's descriptor, whose arrays have an
+    // entry for each column. Values are of the columns' types, which `Open::of` compared. All of it is freed here,
+    // or with the memory context and the resource owner of the subtransaction if an error unwinds.
+    unsafe {
+        let state = pg_sys::CreateExecutorState();
+        let target = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
+        pg_sys::InitResultRelInfo(target, open.0, 0, ptr::null_mut(), 0);
+        pg_sys::ExecOpenIndices(target, false);
+        let slot = pg_sys::ExecInitExtraTupleSlot(state, (*open.0).rd_att, &raw const pg_sys::TTSOpsVirtual);
+        let attributes = (*(*open.0).rd_att).attrs.as_slice(values.len());
+        for (place, (value, attribute)) in values.iter().zip(attributes).enumerate() {
+            let datum = value.datum(attribute.atttypid);
+            *(*slot).tts_values.add(place) = datum.unwrap_or(pg_sys::Datum::null());
+            *(*slot).tts_isnull.add(place) = datum.is_none();
+        }
+        pg_sys::ExecStoreVirtualTuple(slot);
+        pg_sys::ExecSimpleRelationInsert(target, state, slot);
+        pg_sys::ExecCloseIndices(target);
+        pg_sys::ExecResetTupleTable((*state).es_tupleTable, false);
+        pg_sys::FreeExecutorState(state);
+        pg_sys::pfree(target.cast());
+        // As after a statement: what comes next in this transaction sees the row.
+        pg_sys::CommandCounterIncrement();
+    }
+    true
+}
+
+impl Value {
+    /// The datum for a column of this type.
+    ///
+    /// # Safety
+    /// For a label the type is an enum.
+    unsafe fn datum(&self, column: pg_sys::Oid) -> Option<pg_sys::Datum> {
+        match self {
+            Value::Null => None,
+            Value::Datum(datum) => Some(*datum),
+            // SAFETY: enum_in takes a C string and the enum's oid; it raises where there is no such label.
+            Value::Label(label) => unsafe {
+                let arguments = [Some(label.as_ptr().into()), Some(column.into())];
+                pgrx::direct_function_call_as_datum(pg_sys::enum_in, &arguments)
+            },
+        }
+    }
+}
+
+/// The first row whose column number `column`, the first of `index`, is `key`, as its column values; `None` where there is none to be seen by
+/// the caller's snapshot, or where it takes a statement to tell.
+pub fn find(table: &Table, index: &CStr, column: i16, key: Text) -> Option<Vec<Option<pg_sys::Datum>>> {
+    let open = Open::of(table, pg_sys::AccessShareLock)?;
+    // SAFETY: the index is the table's own; the scan key compares a text column for equality, in the collation "C"
+    // that ScanKeyInit sets and the index has. Values are copied out of the buffer before the scan ends.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false);
+        let index = pg_sys::get_relname_relid(index.as_ptr(), schema);
+        if index == pg_sys::InvalidOid {
+            return None;
+        }
+        let mut scan_key = pg_sys::ScanKeyData::default();
+        let equal = pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber;
+        pg_sys::ScanKeyInit(&mut scan_key, column, equal, pg_sys::Oid::from(pg_sys::F_TEXTEQ), key.datum());
+        let scan = pg_sys::systable_beginscan(open.0, index, true, pg_sys::GetActiveSnapshot(), 1, &mut scan_key);
+        let tuple = pg_sys::systable_getnext(scan);
+        let row = (!tuple.is_null()).then(|| columns_of(pg_sys::heap_copytuple(tuple), (*open.0).rd_att));
+        pg_sys::systable_endscan(scan);
+        row
+    }
+}
+
+/// A tuple's values.
+///
+/// # Safety
+/// The tuple is one of the descriptor's, in memory that outlives the values.
+unsafe fn columns_of(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> Vec<Option<pg_sys::Datum>> {
+    // SAFETY: both arrays have an entry for each attribute.
+    unsafe {
+        let count = (*descriptor).natts as usize;
+        let (mut values, mut nulls) = (vec![pg_sys::Datum::null(); count], vec![false; count]);
+        pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        values.into_iter().zip(nulls).map(|(value, is_null)| (!is_null).then_some(value)).collect()
+    }
+}
+
+/// The next value of a sequence of ours.
+pub fn next_value(sequence: &CStr) -> i64 {
+    // SAFETY: the names are static C strings; nextval_oid takes a regclass and answers an int8, or raises.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false);
+        let oid = pg_sys::get_relname_relid(sequence.as_ptr(), schema);
+        pgrx::direct_function_call::<i64>(pg_sys::nextval_oid, &[Some(oid.into())]).unwrap_or_default()
+    }
+}
