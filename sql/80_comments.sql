@@ -25,8 +25,10 @@ COMMENT ON FUNCTION foreman.execute IS
 - `statement`: one statement, run with the caller''s rights and search_path; no transaction control, no COPY.
   `params`: a JSON array, bound to $1, $2, ... as text is by a driver; JSON arrays fit array types.
 - `on_duplicate`: `error`, or `skip` to answer `skipped` where a unique key is violated. `max_retries`: 0 to 10;
-  NULL is `foreman.max_retries`. `timeout_seconds`: up to 86400; NULL is `foreman.query_timeout`.
+  NULL is `foreman.max_retries`. `timeout_seconds`: up to 86400; NULL is `foreman.query_timeout`. Inside another
+  call the outer one''s retries and time limit hold.
 - `max_rows`: 0 to 10000 rows in the reply; with more it says `truncated`. What changes rows always runs to its end.
+  Rows are JSON objects: of columns with the same name the last is kept.
 - Replies: `success` with `rows`, `row_count`, `attempts`, `duration_ms`; `skipped` with `reason`.
 - Errors: all of `foreman.error_codes`. What a rollback does not undo (nextval, session advisory locks, dblink)
   a retry does again.';
@@ -130,13 +132,14 @@ COMMENT ON FUNCTION foreman.retry_job IS
 'Makes a job that failed or was cancelled pending again, with the same id and at least one attempt left.
 
 - Replies: as for `update_job_status`.
-- Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION`, `DUPLICATE_ENTRY` (its unique key was taken
-  meanwhile), `LEASE_LOST` (it is running and claimed), `READ_ONLY`.';
+- Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION` (it is running, or completed), `DUPLICATE_ENTRY`
+  (its unique key was taken meanwhile), `READ_ONLY`.';
 
 COMMENT ON FUNCTION foreman.job_stats IS
 'Counts jobs by state, of one queue or of all.
 
-- `since_seconds`: counts only jobs that ended within the last so many seconds, up to 10 years; NULL is all.
+- `since_seconds`: of the jobs that ended, counts those of the last so many seconds, up to 10 years; NULL is all.
+  Live jobs are counted in any case.
 - Replies: `success` with `pending` (of which `scheduled` are not due yet), `running`, `completed`, `failed`,
   `cancelled`, `total`, `success_rate` (percent of completed and failed; null where none) and
   `oldest_ready_seconds`.

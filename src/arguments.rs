@@ -21,7 +21,8 @@ const NAME_ALLOWED: &str = "1 to 200 characters, not blank, without control char
 /// A name that has to be given.
 pub fn name(argument: &'static str, value: Option<Text>) -> Result<String, Error> {
     let text = value.ok_or_else(|| Error::invalid(argument, "NULL", NAME_ALLOWED))?;
-    checked_name(argument.into(), &text.to_utf8(MAX_NAME_OCTETS + 1))
+    // Room for one character more than allowed, so that too many are seen.
+    checked_name(argument.into(), &text.to_utf8(MAX_NAME_OCTETS + 4))
 }
 
 /// A name that may be left out.
@@ -33,8 +34,7 @@ pub fn optional_name(argument: &'static str, value: Option<Text>) -> Result<Opti
 pub fn checked_name(argument: std::borrow::Cow<'static, str>, text: &str) -> Result<String, Error> {
     let blank = text.trim().is_empty();
     if blank || text.chars().any(char::is_control) || text.chars().count() > MAX_NAME {
-        let got = if blank { format!("'{text}'") } else { text.escape_debug().to_string() };
-        return Err(Error::invalid(argument, got, NAME_ALLOWED));
+        return Err(Error::invalid(argument, text, NAME_ALLOWED));
     }
     Ok(text.to_owned())
 }
@@ -56,7 +56,12 @@ pub fn word(argument: &'static str, value: Option<Text>, allowed: &[&'static str
         .iter()
         .find(|word| Some(**word) == got.as_deref())
         .copied()
-        .ok_or_else(|| Error::invalid(argument, got.as_deref().unwrap_or("NULL"), allowed.join(", ")))
+        .ok_or_else(|| Error::invalid(argument, got.as_deref().unwrap_or("NULL"), one_of(allowed)))
+}
+
+/// The words in a sentence.
+pub fn one_of(words: &[&str]) -> String {
+    format!("one of {}", words.join(", "))
 }
 
 /// A job's id.
@@ -168,10 +173,11 @@ pub fn optional_json(argument: &'static str, value: Option<Jsonb>) -> Result<Opt
 
 /// A JSON object, such as metadata.
 pub fn object(argument: &'static str, value: Option<Jsonb>) -> Result<Jsonb, Error> {
-    let document = json(argument, value)?;
+    let invalid = |got: &str| Error::invalid(argument, got, "a JSON object (for nothing: '{}')");
+    let document = json(argument, Some(value.ok_or_else(|| invalid("NULL"))?))?;
     match jsonb::kind(document) {
         Kind::Object => Ok(document),
-        kind => Err(Error::invalid(argument, kind_name(kind), "a JSON object")),
+        kind => Err(invalid(kind_name(kind))),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Error};
 use crate::pg::datum::Jsonb;
-use crate::pg::jsonb;
+use crate::pg::jsonb::{self, Kind};
 use crate::reply::Reply;
 use crate::shared::counters::{self, Snapshot};
 use serde_json::{Value, json};
@@ -10,6 +10,9 @@ use std::collections::HashMap;
 
 /// Bytes of a reply's texts that are repeated in an error.
 const MAX_TEXT: usize = 8 * 1024;
+
+/// What replies without an error say: those of calls, and of `db_health`.
+const STATUSES: [&str; 5] = ["success", "skipped", "healthy", "degraded", "unhealthy"];
 
 /// `read_call_stats`.
 pub fn call_stats() -> Reply {
@@ -39,18 +42,20 @@ fn entry(snapshot: &Snapshot, scope: &str) -> Value {
 pub fn check(reply: Option<Jsonb>) -> Result<Reply, Error> {
     const ALLOWED: &str = "a reply: an object with a status";
     let reply = reply.ok_or_else(|| Error::invalid("reply", "NULL", ALLOWED))?;
-    if jsonb::kind(reply) != jsonb::Kind::Object {
+    if jsonb::kind(reply) != Kind::Object {
         return Err(Error::invalid("reply", reply.to_utf8(256), ALLOWED));
     }
     let mut words: HashMap<String, String> = jsonb::members(reply)
         .filter_map(|(key, value)| Some((key?, value)))
-        .filter(|(key, _)| matches!(key.as_str(), "status" | "error_code" | "sqlstate" | "message"))
+        .filter(|(key, value)| {
+            matches!(key.as_str(), "status" | "error_code" | "sqlstate" | "message") && value.kind() == Kind::String
+        })
         .filter_map(|(key, value)| Some((key, value.scalar_text(MAX_TEXT)?)))
         .collect();
     match words.get("status").map(String::as_str) {
         Some("error") => Err(told(&mut words)),
-        Some(_) => Ok(Reply::verbatim(reply)),
-        None => Err(Error::invalid("reply", reply.to_utf8(256), ALLOWED)),
+        Some(status) if STATUSES.contains(&status) => Ok(Reply::verbatim(reply)),
+        _ => Err(Error::invalid("reply", reply.to_utf8(256), ALLOWED)),
     }
 }
 

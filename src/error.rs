@@ -183,7 +183,7 @@ impl Error {
         got: impl std::fmt::Display,
         allowed: impl Into<Cow<'static, str>>,
     ) -> Error {
-        Error::Invalid { argument: argument.into(), got: shorten(&got.to_string()), allowed: allowed.into() }
+        Error::Invalid { argument: argument.into(), got: shown(&got.to_string()), allowed: allowed.into() }
     }
 
     /// A job that is not there.
@@ -214,11 +214,12 @@ impl Error {
         match self {
             Error::Server(facts) | Error::Panic(facts) => sqlstate_text(facts.sqlstate),
             Error::Told { sqlstate, .. } => sqlstate.clone(),
+            // As the server would say it, so that whoever catches unique_violation catches it.
+            Error::Duplicate { .. } => "23505".to_owned(),
             Error::ReadOnly => "25006".to_owned(),
             Error::Parallel => "25000".to_owned(),
             Error::Invalid { .. }
             | Error::NotFound { .. }
-            | Error::Duplicate { .. }
             | Error::Transition { .. }
             | Error::LeaseLost { .. }
             | Error::VersionConflict { .. }
@@ -235,11 +236,22 @@ impl Error {
     }
 }
 
+/// A caller's value as a message shows it: cut, without raw control characters, in quotes where it would not be seen.
+fn shown(text: &str) -> String {
+    let cut: String = shorten(text).chars().flat_map(escaped).collect();
+    if cut.trim() == cut && !cut.is_empty() { cut } else { format!("'{cut}'") }
+}
+
+/// A character, or what a control character is written as.
+fn escaped(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
+}
+
 /// Characters of a caller's value that a message repeats.
 const SHOWN: usize = 60;
 
 /// A caller's value cut to a length that a message can carry.
-pub fn shorten(text: &str) -> String {
+fn shorten(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

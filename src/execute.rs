@@ -8,7 +8,6 @@ use crate::pg::jsonb::{self, Kind};
 use crate::pg::spi;
 use crate::pg::statement::{self, CallersStatement, Refusal};
 use crate::reply::Reply;
-use std::time::Instant;
 
 /// Most rows that a reply may carry.
 const MAX_ROWS: i64 = 10_000;
@@ -34,7 +33,6 @@ pub fn limits(
 
 /// Runs the statement.
 pub fn run(statement: Option<Text>, params: Option<Jsonb>, max_rows: Option<i32>) -> Result<Reply, Error> {
-    let started = Instant::now();
     let max_rows = arguments::within("max_rows", max_rows.map(i64::from), 0..=MAX_ROWS)?;
     let text = statement.ok_or_else(|| Error::invalid("statement", "NULL", ALLOWED))?;
     if text.octets() > MAX_STATEMENT {
@@ -54,7 +52,6 @@ pub fn run(statement: Option<Text>, params: Option<Jsonb>, max_rows: Option<i32>
     Ok(Reply::success()
         .field("row_count", count as i64)
         .optional("truncated", truncated.then_some(true))
-        .field("duration_ms", started.elapsed().as_micros() as f64 / 1000.0)
         .merge(rows.as_member("rows")))
 }
 
@@ -82,6 +79,14 @@ fn refused(refusal: Refusal, sql: &std::ffi::CString, params: Jsonb) -> Error {
         Refusal::Several => statement("several statements"),
         Refusal::TransactionControl => statement("transaction control"),
         Refusal::Copy => statement("COPY"),
+        Refusal::LockTimeout => {
+            let text = statement::excerpt(sql, 256);
+            Error::invalid(
+                "statement",
+                text,
+                "without SET lock_timeout, which the call has set itself: foreman.lock_timeout",
+            )
+        }
         Refusal::ParameterCount { wanted } => {
             let got = format!("{} member(s)", jsonb::members(params).count());
             Error::invalid("params", got, format!("an array of {wanted}, as the statement has parameters"))

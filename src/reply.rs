@@ -6,6 +6,7 @@ use crate::pg::datum::Jsonb;
 use crate::pg::error_context::Facts;
 use pgrx::PgSqlErrorCode;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// A reply under construction: fields as JSON text, and perhaps a document that the server made.
 ///
@@ -29,6 +30,8 @@ pub struct Circumstances {
     pub transaction_doomed: bool,
     /// Whether the failed statement was the caller's own, who may know what it says.
     pub callers_statement: bool,
+    /// How long the call took, attempts and waits included.
+    pub took: Duration,
 }
 
 impl Reply {
@@ -101,6 +104,9 @@ impl Reply {
         }
         if circumstances.attempts > 1 || circumstances.callers_statement {
             self.push("attempts", i64::from(circumstances.attempts));
+        }
+        if circumstances.callers_statement {
+            self.push("duration_ms", circumstances.took.as_micros() as f64 / 1000.0);
         }
         if circumstances.in_transaction {
             self.push("in_transaction", true);
@@ -178,9 +184,14 @@ impl Reply {
 /// The sentence for people: the server's own only for those who may read it.
 pub fn message(error: &Error) -> String {
     match error.facts() {
-        Some(facts) if guc::debug() => facts.message.clone(),
+        Some(facts) if guc::debug() || is_own(facts) => facts.message.clone(),
         _ => error.to_string(),
     }
+}
+
+/// Whether an error is one of ours that `foreman.check` or `foreman.on_error` raised inside a statement.
+fn is_own(facts: &Facts) -> bool {
+    sqlstate_text(facts.sqlstate).starts_with("JF")
 }
 
 /// What can be a field.

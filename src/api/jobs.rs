@@ -197,7 +197,7 @@ fn list_jobs(
 fn cancel_job(job_id: Option<i64>, reason: default!(Option<Text>, "NULL")) -> Jsonb {
     guard::run(Function::CancelJob, || {
         let ending = Ending { result: None, error: arguments::text("reason", reason)? };
-        let change = Change { to: Status::Cancelled, ending, lease_token: None, forced: true };
+        let change = Change { to: Status::Cancelled, ending, lease_token: None, forced: true, only_ended: false };
         transition::one(arguments::job_id(job_id)?, &change)
     })
 }
@@ -215,19 +215,21 @@ fn delete_job(job_id: Option<i64>) -> Jsonb {
 /// Makes a job that failed or was cancelled pending again, with the same id and at least one attempt left.
 ///
 /// - Replies: as for `update_job_status`.
-/// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION`, `DUPLICATE_ENTRY` (its unique key was taken
-///   meanwhile), `LEASE_LOST` (it is running and claimed), `READ_ONLY`.
+/// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION` (it is running, or completed), `DUPLICATE_ENTRY`
+///   (its unique key was taken meanwhile), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, foreman, pg_temp)]
 fn retry_job(job_id: Option<i64>) -> Jsonb {
     guard::run(Function::RetryJob, || {
-        transition::one(arguments::job_id(job_id)?, &change(Status::Pending, None, None, None)?)
+        let change = Change { only_ended: true, ..change(Status::Pending, None, None, None)? };
+        transition::one(arguments::job_id(job_id)?, &change)
     })
 }
 
 /// Counts jobs by state, of one queue or of all.
 ///
-/// - `since_seconds`: counts only jobs that ended within the last so many seconds, up to 10 years; NULL is all.
+/// - `since_seconds`: of the jobs that ended, counts those of the last so many seconds, up to 10 years; NULL is all.
+///   Live jobs are counted in any case.
 /// - Replies: `success` with `pending` (of which `scheduled` are not due yet), `running`, `completed`, `failed`,
 ///   `cancelled`, `total`, `success_rate` (percent of completed and failed; null where none) and
 ///   `oldest_ready_seconds`.
@@ -262,7 +264,7 @@ fn maintain() -> Jsonb {
 /// A state by its name.
 fn status_word(status: Option<Text>) -> Result<Status, Error> {
     let word = arguments::word("status", status, &Status::NAMES)?;
-    Status::of_name(word).ok_or_else(|| Error::invalid("status", word, Status::NAMES.join(", ")))
+    Status::of_name(word).ok_or_else(|| Error::invalid("status", word, arguments::one_of(&Status::NAMES)))
 }
 
 /// The change that these arguments ask for.
@@ -273,5 +275,5 @@ fn change(to: Status, result: Option<Jsonb>, error: Option<Text>, lease_token: O
         let argument = if ending.result.is_some() { "result" } else { "error" };
         return Err(Error::invalid(argument, "a value", format!("NULL for a job that becomes {to}")));
     }
-    Ok(Change { to, ending, lease_token: arguments::lease_token(lease_token)?, forced: false })
+    Ok(Change { to, ending, lease_token: arguments::lease_token(lease_token)?, forced: false, only_ended: false })
 }

@@ -2,8 +2,9 @@
 
 use super::deadline::Deadline;
 use crate::error::{Code, Error, sqlstate_text};
+use crate::jobs::queue;
 use crate::pg::error_context::{self, Facts};
-use crate::pg::{raise, timeout};
+use crate::pg::{raise, table, timeout};
 use crate::reply::Reply;
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
@@ -87,6 +88,17 @@ impl Surroundings {
         // SAFETY: as for `restore`; the resource owner has to stay the subtransaction's.
         unsafe { pg_sys::CurrentMemoryContext = self.context };
     }
+}
+
+/// Whether the server has doomed this SERIALIZABLE transaction: asked in a subtransaction that is rolled back.
+pub fn is_doomed() -> bool {
+    let surroundings = Surroundings::here();
+    // SAFETY: as in `attempt`.
+    unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };
+    surroundings.restore_context();
+    let answer = catching(|| table::raise_if_doomed(&queue::QUEUE));
+    roll_back(&surroundings);
+    answer.is_err()
 }
 
 /// The work itself, and the release, which may raise too.

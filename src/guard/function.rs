@@ -50,7 +50,8 @@ functions! {
     RetryJob "retry_job" Write,
     JobStats "job_stats" Read,
     Check "check" Read,
-    Execute "execute" Write,
+    // On a standby the server itself refuses a statement that writes.
+    Execute "execute" Read,
     SetSetting "set_setting" Write,
     SetSettingText "set_setting_text" Write,
     GetSetting "get_setting" Read,

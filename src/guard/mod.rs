@@ -15,7 +15,7 @@ use crate::guc;
 use crate::pg::datum::Jsonb;
 use crate::pg::{latch, xact};
 use crate::reply::Reply;
-use attempt::{Attempt, Bounds};
+use attempt::{Attempt, Bounds, Failure};
 use deadline::Deadline;
 use function::{Access, Function};
 use outcome::Outcome;
@@ -37,6 +37,18 @@ pub struct Limits {
     pub lock_timeout: Option<i32>,
     /// Whether a violated unique key is an answer and no error.
     pub skip_duplicates: bool,
+}
+
+impl Limits {
+    /// Whether the caller wants this failure as an answer.
+    fn skips(&self, failure: &Failure) -> bool {
+        self.skip_duplicates && failure.code() == Code::DuplicateEntry
+    }
+}
+
+/// The answer to a violated unique key that is no error.
+fn skipped(failure: &Failure) -> Reply {
+    Reply::skipped("duplicate").optional("constraint", failure.facts().constraint.as_deref())
 }
 
 /// Runs `work` under the guard and answers its reply, or the reply of its failure.
@@ -83,7 +95,7 @@ impl Call {
         if xact::in_recovery() {
             return self.on_standby(work);
         }
-        if self.nested { self.inside_another(work) } else { self.with_retries(limits, work) }
+        if self.nested { self.inside_another(limits, work) } else { self.with_retries(limits, work) }
     }
 
     /// In recovery no subtransaction is opened: a recovery conflict inside one would end the session. Server
@@ -97,10 +109,11 @@ impl Call {
 
     /// Under another call of ours the outer one's deadline and retries hold: what only a retry of the whole can
     /// mend goes up to it.
-    fn inside_another(&self, work: &dyn Fn() -> Result<Reply, Error>) -> Outcome {
+    fn inside_another(&self, limits: Limits, work: &dyn Fn() -> Result<Reply, Error>) -> Outcome {
         match attempt::attempt(None, work) {
             Attempt::Ended(result) => Outcome::of(result, 1),
             Attempt::Failed(failure) if failure.concerns_outermost() => failure.pass_on(),
+            Attempt::Failed(failure) if limits.skips(&failure) => Outcome::of(Ok(skipped(&failure)), 1),
             Attempt::Failed(failure) => {
                 let mut outcome = Outcome::refused(failure.into_error());
                 outcome.log_failure(self.function, 1);
@@ -124,9 +137,8 @@ impl Call {
                 Attempt::Failed(failure) => failure,
             };
             deadlocks += u32::from(failure.is_deadlock());
-            if limits.skip_duplicates && failure.code() == Code::DuplicateEntry {
-                let skipped = Reply::skipped("duplicate").optional("constraint", failure.facts().constraint.as_deref());
-                return Outcome::of(Ok(skipped), attempts).after(deadlocks);
+            if limits.skips(&failure) {
+                return Outcome::of(Ok(skipped(&failure)), attempts).after(deadlocks);
             }
             let verdict = retry::judge(&failure);
             let mut outcome = Outcome::failed(failure, attempts, verdict).after(deadlocks);
@@ -145,8 +157,9 @@ impl Call {
 
     /// Counts the call, tells the log if it was slow, and turns the outcome into the answer.
     fn answer(&self, outcome: Outcome) -> Jsonb {
-        outcome.count(self.function, self.started.elapsed());
-        outcome.answer(self.function, self.in_transaction)
+        let took = self.started.elapsed();
+        outcome.count(self.function, took);
+        outcome.answer(self.function, self.in_transaction, took)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What became of a call: counted, logged, and answered or raised.
 
-use super::attempt::Failure;
+use super::attempt::{self, Failure};
 use super::function::Function;
 use super::retry::Verdict;
 use crate::error::{Error, sqlstate_packed};
@@ -78,13 +78,14 @@ impl Outcome {
     }
 
     /// Answers the call, or raises its error if the session wants that.
-    pub fn answer(self, function: Function, in_transaction: bool) -> Jsonb {
+    pub fn answer(self, function: Function, in_transaction: bool, took: Duration) -> Jsonb {
         let circumstances = Circumstances {
             attempts: self.attempts,
             in_transaction,
             whole_transaction: self.verdict == Verdict::WholeTransaction,
             transaction_doomed: self.dooms_transaction(),
             callers_statement: function == Function::Execute,
+            took,
         };
         match self.result {
             Ok(reply) => reply.told(circumstances).into_jsonb(),
@@ -95,9 +96,12 @@ impl Outcome {
         }
     }
 
-    /// Under SERIALIZABLE the server dooms the transaction with a serialization failure, whatever is rolled back.
+    /// Under SERIALIZABLE another session's commit dooms the transaction, whatever is rolled back; where our own
+    /// write met the conflict, it may go on.
     fn dooms_transaction(&self) -> bool {
-        matches!(&self.result, Err(error) if error.sqlstate() == "40001") && xact::is_serializable()
+        matches!(&self.result, Err(error) if error.sqlstate() == "40001")
+            && xact::is_serializable()
+            && attempt::is_doomed()
     }
 }
 

@@ -141,7 +141,7 @@ fn times(job: &NewJob, now: i64) -> (Timestamptz, Timestamptz) {
 pub fn one(arguments: &Arguments) -> Result<Reply, Error> {
     let job = arguments.check()?;
     let created = spi::connect(|connection| create(connection, &job))?;
-    Ok(warn_of_double_encoding(created.reply(), job.payload))
+    Ok(warn_of_double_encoding(created.reply(), &[job]))
 }
 
 /// Creates a job, or says which one holds its key.
@@ -251,11 +251,12 @@ pub fn many(jobs: Option<Jsonb>) -> Result<Reply, Error> {
     let ids: Vec<i64> = created.iter().map(Created::job_id).collect();
     let skipped = SkippedList(created.iter().enumerate().filter(|(_, c)| matches!(c, Created::Duplicate(_))).collect());
     let count = |wanted: fn(&Created) -> bool| created.iter().filter(|c| wanted(c)).count() as i64;
-    Ok(Reply::success()
+    let reply = Reply::success()
         .field("job_ids", &ids[..])
         .field("created", count(|c| matches!(c, Created::New(_))))
         .field("replaced", count(|c| matches!(c, Created::Replaced(_))))
-        .field("skipped", skipped.json()))
+        .field("skipped", skipped.json());
+    Ok(warn_of_double_encoding(reply, &jobs))
 }
 
 /// The members that were skipped, by their place in the array.
@@ -321,17 +322,21 @@ fn insert_many(connection: &Connection, jobs: &[(&NewJob, Queue)]) -> Vec<i64> {
 const MAX_LOOKED_AT: usize = 64 * 1024;
 
 /// Some drivers encode a document twice without a word: then the payload is a string that holds JSON.
-fn warn_of_double_encoding(reply: Reply, payload: Jsonb) -> Reply {
-    if jsonb::kind(payload) != Kind::String {
-        return reply;
-    }
-    let text = jsonb::members(payload).next().and_then(|(_, value)| value.scalar_text(MAX_LOOKED_AT));
-    let holds_document = text.is_some_and(|text| {
-        text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok()
-    });
-    if holds_document {
-        reply.field("warning", "The payload is a JSON string that itself holds JSON: it seems to be encoded twice.")
+fn warn_of_double_encoding(reply: Reply, jobs: &[NewJob]) -> Reply {
+    if jobs.iter().any(|job| holds_document(job.payload)) {
+        reply.field("warning", "A payload is a JSON string that itself holds JSON: it seems to be encoded twice.")
     } else {
         reply
     }
+}
+
+/// Whether a payload is a string that is itself an object or an array.
+fn holds_document(payload: Jsonb) -> bool {
+    if jsonb::kind(payload) != Kind::String {
+        return false;
+    }
+    let text = jsonb::members(payload).next().and_then(|(_, value)| value.scalar_text(MAX_LOOKED_AT));
+    text.is_some_and(|text| {
+        text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok()
+    })
 }

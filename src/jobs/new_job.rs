@@ -86,8 +86,9 @@ impl Arguments {
     }
 }
 
-/// The members of a job in `create_jobs`, in one place for the check and for the message.
-const MEMBERS: &str = "queue, payload, job_type, priority, run_at, unique_key, on_duplicate, max_attempts, metadata";
+/// The members of a job in `create_jobs`.
+const MEMBERS: [&str; 9] =
+    ["queue", "payload", "job_type", "priority", "run_at", "unique_key", "on_duplicate", "max_attempts", "metadata"];
 
 /// The checked jobs of a JSON array.
 pub fn from_array(jobs: Option<Jsonb>) -> Result<Vec<NewJob>, Error> {
@@ -131,6 +132,9 @@ fn from_member(index: usize, member: &Value, nothing: Jsonb) -> Result<NewJob, E
         let key = key.unwrap_or_default();
         let at = || path(index, &key);
         match key.as_str() {
+            unknown if !MEMBERS.contains(&unknown) => {
+                return Err(Error::invalid(path(index, ""), unknown, format!("made of {}", MEMBERS.join(", "))));
+            }
             // JSON null is a payload like any other.
             "payload" => job.payload = arguments::sized_json(at(), value.to_jsonb())?,
             _ if value.kind() == Kind::Null => {}
@@ -142,8 +146,7 @@ fn from_member(index: usize, member: &Value, nothing: Jsonb) -> Result<NewJob, E
             "run_at" => job.run_at = arguments::run_at(at(), Some(time(at(), &value)?))?,
             "on_duplicate" => job.on_duplicate = on_duplicate(at(), &value)?,
             "metadata" if value.kind() == Kind::Object => job.metadata = arguments::sized_json(at(), value.to_jsonb())?,
-            "metadata" => return Err(Error::invalid(at(), arguments::shown(&value), "a JSON object")),
-            _ => return Err(Error::invalid(path(index, ""), key.clone(), format!("made of {MEMBERS}"))),
+            _ => return Err(Error::invalid(at(), arguments::shown(&value), "a JSON object")),
         }
     }
     if job.queue.is_empty() {
@@ -186,6 +189,6 @@ fn on_duplicate(argument: Cow<'static, str>, value: &Value) -> Result<OnDuplicat
     if OnDuplicate::WORDS.contains(&word.as_str()) {
         Ok(OnDuplicate::of_word(&word))
     } else {
-        Err(Error::invalid(argument, arguments::shown(value), OnDuplicate::WORDS.join(", ")))
+        Err(Error::invalid(argument, arguments::shown(value), arguments::one_of(&OnDuplicate::WORDS)))
     }
 }

@@ -17,7 +17,7 @@ static MAKE: Statement = Statement::new(
 );
 
 /// The columns as sql/20_jobs.sql has them.
-static QUEUE: Table = Table {
+pub static QUEUE: Table = Table {
     name: c"queue",
     columns: &[
         (c"id", pg_sys::INT4OID),

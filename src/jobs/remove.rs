@@ -49,6 +49,6 @@ pub fn one(job_id: i64) -> Result<Reply, Error> {
             }
         }
         let from = status.unwrap_or(Status::Running);
-        Err(Error::Transition { job_id, from, to: "deleted", allowed: from.next() })
+        Err(Error::Transition { job_id, from, to: "deleted", allowed: Status::ENDS })
     })
 }

@@ -27,6 +27,9 @@ impl Status {
     /// The names of all states, in the order of the type.
     pub const NAMES: [&str; 5] = ["pending", "running", "completed", "failed", "cancelled"];
 
+    /// The states in which a job has ended.
+    pub const ENDS: &[Status] = &[Completed, Failed, Cancelled];
+
     /// The name in SQL.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
@@ -49,7 +52,7 @@ impl Status {
 
     /// Whether a job in this state has ended.
     pub fn is_final(self) -> bool {
-        matches!(self, Completed | Failed | Cancelled)
+        Self::ENDS.contains(&self)
     }
 }
 

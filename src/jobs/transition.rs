@@ -54,6 +54,8 @@ pub struct Change {
     pub lease_token: Option<String>,
     /// Whether a lease of somebody else's is no obstacle.
     pub forced: bool,
+    /// Whether only jobs that have ended are meant, so that one that runs is left alone.
+    pub only_ended: bool,
 }
 
 /// What became of one job.
@@ -145,6 +147,9 @@ fn carry_out(connection: &Connection, ids: &[i64], change: &Change) -> BTreeMap<
 
 /// Changes those of the live jobs that allow it.
 fn apply(connection: &Connection, ids: &[i64], change: &Change) -> Vec<(i64, Status)> {
+    if change.only_ended {
+        return Vec::new();
+    }
     let array = id_array(ids);
     let token = change.lease_token.as_deref();
     let update = |statement, from| {
@@ -183,6 +188,10 @@ fn judge(connection: &Connection, job_id: i64, seen: Option<&Seen>, change: &Cha
     let refused = |error| Some(Outcome::Refused(error));
     if seen.status.is_final() && seen.status == change.to {
         return Some(Outcome::Unchanged);
+    }
+    if change.only_ended && seen.status == Status::Running {
+        let (to, allowed) = ("pending by a retry", Status::ENDS);
+        return refused(Error::Transition { job_id, from: seen.status, to, allowed });
     }
     let same_lease = seen.lease_token == change.lease_token.as_deref().map(str::to_lowercase);
     if !seen.status.is_final() && !same_lease && !change.forced {

@@ -41,6 +41,16 @@ pub mod bare {
         pub fn get_timeout_active(id: c_int) -> bool;
         /// `utils/timeout.h`; reads.
         pub fn get_timeout_finish_time(id: c_int) -> pg_sys::TimestampTz;
+        /// `utils/elog.h`: begins a report; false where nobody would see it.
+        pub fn errstart(elevel: c_int, domain: *const c_char) -> bool;
+        /// `utils/elog.h`: ends a report; returns where its level is below ERROR.
+        pub fn errfinish(filename: *const c_char, line: c_int, function: *const c_char);
+        /// `storage/predicate.h`: raises 40001 where the transaction is doomed. Called through pgrx's guard.
+        pub fn CheckForSerializableConflictIn(
+            relation: pg_sys::Relation,
+            tid: *const pg_sys::ItemPointerData,
+            block: pg_sys::BlockNumber,
+        );
         /// `utils/elog.h`: the SQLSTATE of the error that is being reported.
         pub fn geterrcode() -> c_int;
         /// `utils/elog.h`: sets the SQLSTATE of the error that is being reported.

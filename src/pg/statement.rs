@@ -19,6 +19,7 @@ pub enum Refusal {
     Several,
     TransactionControl,
     Copy,
+    LockTimeout,
     ParameterCount { wanted: usize },
 }
 
@@ -43,6 +44,9 @@ impl CallersStatement {
             match (*(*tree).stmt).type_ {
                 pg_sys::NodeTag::T_TransactionStmt => return Err(Refusal::TransactionControl),
                 pg_sys::NodeTag::T_CopyStmt => return Err(Refusal::Copy),
+                pg_sys::NodeTag::T_VariableSetStmt if sets_lock_timeout((*tree).stmt) => {
+                    return Err(Refusal::LockTimeout);
+                }
                 _ => {}
             }
             let mut types: *mut pg_sys::Oid = ptr::null_mut();
@@ -50,6 +54,13 @@ impl CallersStatement {
             pg_sys::parse_analyze_varparams(tree, sql.as_ptr(), &mut types, &mut count, ptr::null_mut());
             let types =
                 if count == 0 { Vec::new() } else { std::slice::from_raw_parts(types, count as usize).to_vec() };
+            if let Some(place) = types.iter().position(|oid| *oid == pg_sys::InvalidOid) {
+                pgrx::ereport!(
+                    ERROR,
+                    pgrx::PgSqlErrorCode::ERRCODE_INDETERMINATE_DATATYPE,
+                    format!("could not determine data type of parameter ${}", place + 1)
+                );
+            }
             let plan = pg_sys::SPI_prepare(sql.as_ptr(), count, types.as_ptr().cast_mut());
             let status = pg_sys::SPI_result;
             assert!(!plan.is_null(), "SPI_prepare answered {status}");
@@ -81,18 +92,36 @@ impl CallersStatement {
     }
 }
 
-/// Whether one of the queries has a data-modifying WITH.
+/// Whether one of the queries has a data-modifying WITH, or calls a function that may change rows.
 ///
 /// # Safety
 /// `queries` is a list of `Query`.
 unsafe fn changes_rows(queries: *mut pg_sys::List) -> bool {
-    // SAFETY: the caller's.
-    unsafe { PgList::<pg_sys::Query>::from_pg(queries).iter_ptr().any(|query| (*query).hasModifyingCTE) }
+    // SAFETY: the caller's; the walk only reads the tree.
+    unsafe {
+        PgList::<pg_sys::Query>::from_pg(queries)
+            .iter_ptr()
+            .any(|query| (*query).hasModifyingCTE || pg_sys::contain_volatile_functions(query.cast()))
+    }
+}
+
+/// Whether a SET is of the one setting that the guard has set for the call, whose end would undo it without a word.
+///
+/// # Safety
+/// `statement` is a `VariableSetStmt`.
+unsafe fn sets_lock_timeout(statement: *mut pg_sys::Node) -> bool {
+    // SAFETY: the caller's; the name is NULL for RESET ALL.
+    unsafe {
+        let name = (*statement.cast::<pg_sys::VariableSetStmt>()).name;
+        !name.is_null() && CStr::from_ptr(name).to_bytes().eq_ignore_ascii_case(b"lock_timeout")
+    }
 }
 
 /// The JSON value as a datum of type `oid`, through that type's input function.
 fn typed(value: &Value, oid: pg_sys::Oid) -> Option<pg_sys::Datum> {
     if value.kind() == Kind::Null {
+        // A domain may forbid NULL, which its input function is asked even then.
+        input(oid, ptr::null_mut());
         return None;
     }
     if oid == pg_sys::JSONBOID {
@@ -100,34 +129,42 @@ fn typed(value: &Value, oid: pg_sys::Oid) -> Option<pg_sys::Datum> {
     }
     let is_json = oid == pg_sys::JSONOID;
     // SAFETY: a catalog look-up; InvalidOid for what is no array.
-    let is_array = unsafe { pg_sys::get_element_type(oid) } != pg_sys::InvalidOid;
-    let text = match value.kind() {
+    let element = unsafe { pg_sys::get_element_type(oid) };
+    let is_array = element != pg_sys::InvalidOid;
+    let of_json = element == pg_sys::JSONOID || element == pg_sys::JSONBOID;
+    let mut text = match value.kind() {
         _ if is_json => json_text(value.to_jsonb()),
-        Kind::Array if is_array => array_literal(value),
+        Kind::Array if is_array => array_literal(value, of_json),
         Kind::Array | Kind::Object => json_text(value.to_jsonb()),
         Kind::String => value.string_bytes().map(<[u8]>::to_vec).unwrap_or_default(),
         _ => value.scalar_text(MAX_PARAMETER).unwrap_or_default().into_bytes(),
     };
-    let mut text = text;
     text.push(0);
-    let (mut input, mut io_parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
-    // SAFETY: a type's input function takes a C string, its io parameter and a type modifier.
+    Some(input(oid, text.as_mut_ptr().cast()))
+}
+
+/// What a type's input function makes of a C string, or of NULL.
+fn input(oid: pg_sys::Oid, text: *mut c_char) -> pg_sys::Datum {
+    let (mut function, mut io_parameter) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: a type's input function takes a C string or NULL, its io parameter and a type modifier.
     unsafe {
-        pg_sys::getTypeInputInfo(oid, &mut input, &mut io_parameter);
-        Some(pg_sys::OidInputFunctionCall(input, text.as_mut_ptr().cast(), io_parameter, -1))
+        pg_sys::getTypeInputInfo(oid, &mut function, &mut io_parameter);
+        pg_sys::OidInputFunctionCall(function, text, io_parameter, -1)
     }
 }
 
-/// A JSON array as an array literal, in the server's encoding: members quoted, nested arrays as dimensions.
-fn array_literal(array: &Value) -> Vec<u8> {
+/// A JSON array as an array literal, in the server's encoding: members quoted, nested arrays as dimensions. Where the
+/// elements are JSON themselves, each member is one.
+fn array_literal(array: &Value, of_json: bool) -> Vec<u8> {
     let mut literal = vec![b'{'];
     for (index, (_, member)) in jsonb::members_of(array).enumerate() {
         if index > 0 {
             literal.push(b',');
         }
         match member.kind() {
+            _ if of_json => quote_into(&mut literal, &json_text(member.to_jsonb())),
             Kind::Null => literal.extend_from_slice(b"NULL"),
-            Kind::Array => literal.extend(array_literal(&member)),
+            Kind::Array => literal.extend(array_literal(&member, false)),
             Kind::Object => quote_into(&mut literal, &json_text(member.to_jsonb())),
             Kind::String => quote_into(&mut literal, member.string_bytes().unwrap_or_default()),
             _ => quote_into(&mut literal, member.scalar_text(MAX_PARAMETER).unwrap_or_default().as_bytes()),

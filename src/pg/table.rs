@@ -4,10 +4,11 @@
 //! Both answer "not this way" where anything about the table is out of the ordinary (triggers, rules, row security,
 //! other columns than we know); then the caller's statement does the same.
 
+use super::compat::bare;
 use super::datum::Text;
 use super::spi::Bind;
 use core::ffi::CStr;
-use pgrx::pg_sys;
+use pgrx::{PgTupleDesc, pg_sys};
 use std::ptr;
 
 /// A table of ours and its columns in order: what is there has to look just so.
@@ -62,12 +63,12 @@ impl Open {
         unsafe {
             let relation = &*self.0;
             let form = &*relation.rd_rel;
-            let attributes = (*relation.rd_att).attrs.as_slice((*relation.rd_att).natts as usize);
+            let attributes = PgTupleDesc::from_pg_unchecked(relation.rd_att);
             form.relkind == pg_sys::RELKIND_RELATION as core::ffi::c_char
                 && relation.trigdesc.is_null()
                 && relation.rd_rules.is_null()
                 && !form.relrowsecurity
-                && (*relation.rd_att).constr_is_plain()
+                && (*relation.rd_att).constr.as_ref().is_none_or(|constraints| !constraints.has_generated_stored)
                 && attributes.len() == columns.len()
                 && attributes.iter().zip(columns).all(|(attribute, (name, oid))| {
                     !attribute.attisdropped
@@ -85,19 +86,6 @@ impl Drop for Open {
             // SAFETY: opened by `of`, closed once.
             unsafe { pg_sys::table_close(self.0, pg_sys::NoLock as pg_sys::LOCKMODE) };
         }
-    }
-}
-
-/// Generated columns and defaults would be filled in by a statement only.
-trait Constraints {
-    /// Whether a row can be stored as it is given.
-    unsafe fn constr_is_plain(&self) -> bool;
-}
-
-impl Constraints for pg_sys::TupleDescData {
-    unsafe fn constr_is_plain(&self) -> bool {
-        // SAFETY: NULL or the descriptor's own record.
-        unsafe { self.constr.as_ref() }.is_none_or(|constraints| !constraints.has_generated_stored)
     }
 }
 
@@ -122,8 +110,8 @@ pub fn insert(table: &Table, values: &[Value]) -> bool {
         pg_sys::InitResultRelInfo(target, open.0, 0, ptr::null_mut(), 0);
         pg_sys::ExecOpenIndices(target, false);
         let slot = pg_sys::ExecInitExtraTupleSlot(state, (*open.0).rd_att, &raw const pg_sys::TTSOpsVirtual);
-        let attributes = (*(*open.0).rd_att).attrs.as_slice(values.len());
-        for (place, (value, attribute)) in values.iter().zip(attributes).enumerate() {
+        let attributes = PgTupleDesc::from_pg_unchecked((*open.0).rd_att);
+        for (place, (value, attribute)) in values.iter().zip(attributes.iter()).enumerate() {
             let datum = value.datum(attribute.atttypid);
             *(*slot).tts_values.add(place) = datum.unwrap_or(pg_sys::Datum::null());
             *(*slot).tts_isnull.add(place) = datum.is_none();
@@ -192,6 +180,18 @@ unsafe fn columns_of(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) ->
         let (mut values, mut nulls) = (vec![pg_sys::Datum::null(); count], vec![false; count]);
         pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
         values.into_iter().zip(nulls).map(|(value, is_null)| (!is_null).then_some(value)).collect()
+    }
+}
+
+/// Raises 40001 where the server has doomed this SERIALIZABLE transaction, as the next write to the table would.
+pub fn raise_if_doomed(table: &Table) {
+    let Some(open) = Open::of(table, pg_sys::RowExclusiveLock) else { return };
+    // SAFETY: what heap_insert asks before it writes; the relation is open. No Rust value is in the closure's way.
+    unsafe {
+        let relation = open.0;
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            bare::CheckForSerializableConflictIn(relation, ptr::null(), pg_sys::InvalidBlockNumber)
+        });
     }
 }
 

@@ -4,8 +4,16 @@ use pgrx::pg_sys;
 
 /// Whether the caller has a transaction block open, so that what we do is not yet durable when we answer.
 pub fn in_transaction_block() -> bool {
+    // Inside a subtransaction, such as a PL's exception block, the server says yes in any case. There a transaction
+    // that began before its present statement is one that the client has opened.
     // SAFETY: reads this backend's transaction state.
-    unsafe { pg_sys::IsTransactionBlock() }
+    unsafe {
+        if pg_sys::GetCurrentTransactionNestLevel() > 1 {
+            pg_sys::GetCurrentTransactionStartTimestamp() != pg_sys::GetCurrentStatementStartTimestamp()
+        } else {
+            pg_sys::IsTransactionBlock()
+        }
+    }
 }
 
 /// Whether this session may not start subtransactions because a parallel query is under way.

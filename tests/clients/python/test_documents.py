@@ -1,0 +1,181 @@
+"""What the documents show is what happens: each block of SQL with its answers, each table, each link.
+
+UPDATE_DOCS=1 writes the present answers into the documents.
+"""
+
+import os
+import re
+import subprocess
+import textwrap
+import threading
+
+import psycopg
+import pytest
+
+from documents import PAGES, ROOT, block, blocks, settled, steps, table, words
+
+UPDATE = "UPDATE_DOCS" in os.environ
+
+# Blocks that have a test of their own: several sessions, or another client than psql.
+ELSEWHERE = re.compile(r"deadlock, session|hopeless|psycopg|sqlalchemy|asyncpg|node|go$|java|(before|after): |pgbouncer")
+SQL = [b for page in PAGES for b in blocks(page)
+       if b.kind == "test" and b.language == "sql" and not ELSEWHERE.search(b.name)]
+
+
+def answer_of(session, statement):
+    """What psql would show for a statement, without the frame."""
+    try:
+        cursor = session.execute(statement.encode())
+    except psycopg.Error as error:
+        detail = f" DETAIL: {error.diag.message_detail}" if error.diag.message_detail else ""
+        return f"ERROR: {error.diag.message_primary}{detail}"
+    if cursor.description is None:
+        return None
+    rows = [" | ".join("" if value is None else str(value) for value in row) for row in cursor.fetchall()]
+    return " ".join(rows) if rows else "(0 rows)"
+
+
+def compare(shown, answers):
+    """Fails where a block shows other answers than these; with UPDATE_DOCS=1 corrects it instead."""
+    found = steps(shown.text)
+    if UPDATE:
+        rewrite(shown, [(step.statement, answer) for step, answer in zip(found, answers)])
+        return
+    for step, answer in zip(found, answers, strict=True):
+        expected = None if step.answer is None else settled(step.answer)
+        assert expected == (None if answer is None else settled(answer)), f"{shown}: {step.statement}"
+
+
+def rewrite(shown, answered):
+    """Puts answers into a block."""
+    text = shown.text
+    for statement, answer in answered:
+        comment = "".join(f"-- {line}\n" for line in textwrap.wrap(answer or "", 115, break_long_words=False,
+                                                                  break_on_hyphens=False))
+        pattern = re.escape(statement) + r"\n(--[^\n]*\n)*"
+        text = re.sub(pattern, lambda _, new=f"{statement}\n{comment}": new, text, count=1)
+    shown.page.write_text(shown.page.read_text().replace(shown.text, text))
+
+
+@pytest.mark.parametrize("shown", SQL, ids=str)
+def test_the_answers_are_those_that_the_server_gives(shown, database):
+    database.alone()
+    with database.reader() as session:
+        session.execute("GRANT ALL ON SCHEMA public TO PUBLIC")
+        compare(shown, [answer_of(session, step.statement) for step in steps(shown.text)])
+
+
+def test_the_deadlock_of_the_readme_happens_and_both_calls_succeed(database):
+    with database.reader() as admin:
+        for step in steps(block("README.md", "deadlock").text):
+            admin.execute(step.statement.encode())
+        halves = [block("README.md", f"deadlock, session {n}") for n in ("one", "two")]
+        answers = [None, None]
+
+        def call(n):
+            with database.reader() as session:
+                answers[n] = answer_of(session, steps(halves[n].text)[0].statement)
+
+        threads = [threading.Thread(target=call, args=[n]) for n in (0, 1)]
+        threads[0].start()
+        database_is_in_transfer(admin)
+        threads[1].start()
+        for thread in threads:
+            thread.join()
+        assert sorted(re.findall(r'"attempts": (\d)', " ".join(answers))) == ["1", "2"]
+        assert admin.execute("SELECT array_agg(balance ORDER BY id) FROM account").fetchone()[0] == [80, 120]
+        for half, answer in zip(halves, answers):
+            compare(half, [answer])
+
+
+def database_is_in_transfer(admin):
+    """Waits until the first session has its first row."""
+    while not admin.execute(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"
+    ).fetchone()[0]:
+        pass
+
+
+def test_every_block_of_code_is_run_or_says_why_not():
+    silent = [f"{b.page.name}: {b.text.splitlines()[0]}" for page in PAGES for b in blocks(page)
+              if b.kind is None and b.language not in ("text", "sh", "json")]
+    assert silent == []
+
+
+def test_every_command_of_the_readme_is_a_target_of_make():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in PAGES:
+        assert set(re.findall(r"\bmake ([a-z]+)\b(?=[`\n ]*(?:#|`|$))", page.read_text(), re.M)) <= targets, page
+
+
+def test_every_link_leads_somewhere():
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.S | re.M)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            path, _, anchor = target.partition("#")
+            if re.match(r"https?:", target):
+                continue
+            there = (page.parent / path).resolve() if path else page
+            assert there.exists(), f"{page.name} links to {target}"
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", there.read_text(), re.M)
+                slugs = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+                assert anchor in slugs, f"{page.name} links to {target}"
+
+
+def test_the_table_of_error_codes_is_the_view(database):
+    with database.session("postgres") as session:
+        rows = session.execute("SELECT code, http_status, retryable, meaning FROM foreman.error_codes").fetchall()
+    expected = [[f"`{code}`", str(http), "yes" if retryable else "no", meaning]
+                for code, http, retryable, meaning in rows]
+    assert table("README.md", ["code", "http_status"]) == expected
+
+
+def test_the_tables_of_settings_are_what_the_server_knows(database):
+    with database.session("postgres") as session:
+        session.execute("LOAD 'pg_foreman'")
+        rows = session.execute(
+            "SELECT name, current_setting(name), context FROM pg_settings WHERE name LIKE 'foreman.%'").fetchall()
+    who = {"user": "anyone", "superuser": "superuser"}
+    expected = sorted([f"`{name}`", f"`{value}`", who[context]] for name, value, context in rows)
+    assert sorted(row[:3] for row in table("README.md", ["setting", "default"])) == expected
+    assert sorted(row[:3] for row in table("docs/settings.md", ["setting", "default"])) == expected
+
+
+def test_the_table_of_levels_is_what_grant_access_grants(database):
+    with database.session("postgres") as session:
+        rows = session.execute("SELECT level, object FROM foreman.access_levels WHERE kind = 'FUNCTION'").fetchall()
+    granted = {}
+    for level, function in rows:
+        name = re.match(r'foreman\."?(\w+)"?\(', function)[1]
+        granted.setdefault(level, set()).add(name)
+    shown = {words(row[0])[0]: set(words(row[1])) for row in table("README.md", ["level", "may"])}
+    # Helpers of the views, which nobody calls by hand
+    helpers = {"health_grade", "read_call_stats"}
+    assert shown["producer"] == granted["producer"]
+    assert shown["worker"] | shown["producer"] == granted["worker"]
+    assert shown["monitor"] - {"call_stats"} == granted["monitor"] - helpers
+    with database.session("postgres") as session:
+        every = session.execute(
+            "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'foreman'::regnamespace AND prorettype = "
+            "'jsonb'::regtype").fetchall()
+    assert {name for (name,) in every} <= granted["admin"], "an admin lacks a function"
+
+
+def test_no_statement_of_the_documents_asks_for_what_is_not_there(database):
+    """Every foreman.name in the documents is a function, a relation, a setting or a type."""
+    with database.session("postgres") as session:
+        session.execute("LOAD 'pg_foreman'")
+        known = {name for (name,) in session.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'foreman'::regnamespace "
+            "UNION ALL SELECT relname FROM pg_class WHERE relnamespace = 'foreman'::regnamespace "
+            "UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'foreman'::regnamespace "
+            "UNION ALL SELECT substr(name, 9) FROM pg_settings WHERE name LIKE 'foreman.%'")}
+    for page in PAGES:
+        named = set(re.findall(r"\bforeman\.([a-z_]+)\b", page.read_text()))
+        assert named <= known, f"{page.name} names {named - known}"
+
+
+def test_the_picture_is_well_formed():
+    subprocess.run(["python3", "-c", "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])",
+                    str(ROOT / "docs" / "call.svg")], check=True)

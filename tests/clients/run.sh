@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Owns the clients' tests: the drivers in .build/clients at the versions pinned here, a private cluster, and both runners.
+# What the documents show (README.md, docs/*.md) is taken from them and run as it stands.
+# A second run downloads nothing. A part whose tool this machine can't get is left out, with a line that says so.
+set -euo pipefail
+"$(dirname "${BASH_SOURCE[0]}")/../../pgrx-config/install.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../../pgrx-config/env.sh"
+here=$root/tests/clients
+build=$root/.build/clients
+cluster=$root/pgrx-config/cluster.sh
+mkdir -p "$build/node"
+
+trap '"$cluster" remove clients' EXIT
+
+left_out() { echo "left out: $1"; }
+
+# Packages that a test needs and this machine may lack: asked for once, and again when this file changes.
+fetch() {
+    local stamp=$build/apt-$1 sudo=()
+    if [[ -e $stamp && $stamp -nt ${BASH_SOURCE[0]} ]]; then return; fi
+    if ((EUID != 0)); then sudo=(sudo --non-interactive); fi
+    if command -v apt-get >/dev/null; then
+        echo "installing $* …"
+        { "${sudo[@]}" apt-get -qq update &&
+            "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@"; } \
+            </dev/null >"$build/apt.log" 2>&1 || true
+    fi
+    touch "$stamp"
+}
+
+# --- what is needed ---
+
+venv=$build/venv
+if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
+    rm -rf "$venv"
+    if ! python3 -m venv "$venv" >/dev/null 2>&1; then
+        fetch python3-venv
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+    fi
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/installed.txt"
+fi
+
+with_node=yes
+command -v npm >/dev/null || fetch nodejs npm
+if ! command -v npm >/dev/null || (($(node --version | sed -E 's/^v([0-9]+).*/\1/') < 20)); then
+    with_node=
+    left_out 'Node (needs Node 20 or later, with npm)'
+elif ! cmp -s "$here/package-lock.json" "$build/node/installed.json"; then
+    cp "$here"/package{,-lock}.json "$build/node"
+    (cd "$build/node" && npm ci --no-audit --no-fund --loglevel=error)
+    cp "$here/package-lock.json" "$build/node/installed.json"
+fi
+
+command -v javac >/dev/null || fetch openjdk-17-jdk-headless
+[[ -e /usr/share/java/postgresql.jar ]] || fetch libpostgresql-jdbc-java
+if ! command -v java >/dev/null || [[ ! -e /usr/share/java/postgresql.jar ]]; then
+    left_out 'Java (needs JDK 17 and libpostgresql-jdbc-java)'
+fi
+command -v go >/dev/null || fetch golang-go
+[[ -d /usr/share/gocode/src/github.com/lib/pq ]] || fetch golang-github-lib-pq-dev
+if ! command -v go >/dev/null || [[ ! -d /usr/share/gocode/src/github.com/lib/pq ]]; then
+    left_out 'Go (needs golang-go and golang-github-lib-pq-dev)'
+fi
+if [[ ! -x /usr/sbin/pgbouncer ]]; then
+    fetch pgbouncer
+    [[ -x /usr/sbin/pgbouncer ]] || left_out 'PgBouncer (needs pgbouncer)'
+fi
+
+# --- the runs ---
+
+"$cluster" remove clients
+"$cluster" start clients
+eval "$("$cluster" env clients)"
+FOREMAN_LOG=$("$cluster" log clients)
+export FOREMAN_LOG FOREMAN_BUILD=$build PYTHONDONTWRITEBYTECODE=1
+PATH=$("$PG_CONFIG" --bindir):$PATH
+
+status=0
+"$venv/bin/pytest" -p no:cacheprovider --rootdir "$here" --junitxml "$build/pytest.xml" -q "$here/python" "$@" || status=1
+# Modules are found from where a file lies, so the tests run beside node_modules.
+if [[ -n $with_node ]]; then
+    rm -rf "$build/node/tests"
+    cp -r "$here/node" "$build/node/tests"
+    FOREMAN_ROOT=$root node --test --test-concurrency=1 --test-reporter=spec --test-reporter-destination=stdout \
+        --test-reporter=tap --test-reporter-destination="$build/node.tap" "$build"/node/tests/*.test.mjs || status=1
+fi
+
+# --- the closing line ---
+
+"$venv/bin/python" - "$build" "${with_node:+node}" <<'END'
+import re, sys, pathlib
+from xml.etree import ElementTree
+build = pathlib.Path(sys.argv[1])
+passed = failed = skipped = 0
+for suite in ElementTree.parse(build / "pytest.xml").iter("testsuite"):
+    count = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
+    failed += count["failures"] + count["errors"]
+    skipped += count["skipped"]
+    passed += count["tests"] - count["failures"] - count["errors"] - count["skipped"]
+if sys.argv[2]:
+    tap = (build / "node.tap").read_text()
+    number = lambda name: int(re.search(rf"^# {name} (\d+)$", tap, re.M).group(1))
+    passed, failed, skipped = passed + number("pass"), failed + number("fail"), skipped + number("skipped")
+print(f"\n{skipped} left out")
+print(f"{passed} passed, {failed} failed")
+END
+exit "$status"
