@@ -27,8 +27,9 @@ pub struct Bounds {
 
 /// An error that was caught.
 pub struct Failure {
-    caught: CaughtError,
     facts: Facts,
+    /// A Rust panic, and no error of the server's.
+    is_panic: bool,
     /// Our deadline's timer raised it.
     by_deadline: bool,
 }
@@ -77,7 +78,7 @@ pub fn attempt(bounds: Option<&Bounds>, work: &dyn Fn() -> Result<Reply, Error>)
         Err(caught) => {
             let by_deadline = bounds.is_some() && timeout::fired();
             roll_back(&surroundings);
-            Attempt::Failed(Failure::new(caught, facts, by_deadline))
+            Attempt::Failed(Failure::new(&caught, facts, by_deadline))
         }
     }
 }
@@ -154,14 +155,14 @@ fn bound_lock_waits(ours: i32) {
 
 /// Runs `work` and catches what the server raises and what panics. The only place that does.
 #[allow(clippy::disallowed_methods)]
-fn catching<R>(work: impl FnOnce() -> R) -> Result<R, CaughtError> {
-    pgrx::PgTryBuilder::new(AssertUnwindSafe(|| Ok(work()))).catch_others(Err).execute()
+fn catching<R>(work: impl FnOnce() -> R) -> Result<R, Box<CaughtError>> {
+    pgrx::PgTryBuilder::new(AssertUnwindSafe(|| Ok(work()))).catch_others(|caught| Err(Box::new(caught))).execute()
 }
 
 impl Failure {
     /// Joins what pgrx caught with what the error context saw of the same error.
-    fn new(caught: CaughtError, facts: Option<Facts>, by_deadline: bool) -> Self {
-        let report = match &caught {
+    fn new(caught: &CaughtError, facts: Option<Facts>, by_deadline: bool) -> Self {
+        let report = match caught {
             CaughtError::PostgresError(report)
             | CaughtError::ErrorReport(report)
             | CaughtError::RustPanic { ereport: report, .. } => report,
@@ -174,7 +175,7 @@ impl Failure {
             hint: report.hint().map(str::to_owned),
             ..Facts::default()
         });
-        Self { caught, facts, by_deadline }
+        Self { facts, is_panic: matches!(caught, CaughtError::RustPanic { .. }), by_deadline }
     }
 
     /// What the server said.
@@ -217,10 +218,12 @@ impl Failure {
 
     /// The failure as an error of the call.
     pub fn into_error(self) -> Error {
-        match self.caught {
-            _ if self.sqlstate() == "57014" => Error::Deadline,
-            CaughtError::RustPanic { .. } => Error::Panic(Box::new(self.facts)),
-            CaughtError::PostgresError(_) | CaughtError::ErrorReport(_) => Error::Server(Box::new(self.facts)),
+        if self.sqlstate() == "57014" {
+            Error::Deadline
+        } else if self.is_panic {
+            Error::Panic(Box::new(self.facts))
+        } else {
+            Error::Server(Box::new(self.facts))
         }
     }
 }

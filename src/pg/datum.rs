@@ -106,7 +106,7 @@ impl Text {
     /// The length in bytes, without detoasting.
     pub fn octets(self) -> usize {
         // SAFETY: the datum is a varlena; this reads its header.
-        unsafe { pg_sys::toast_raw_datum_size(self.0) }.saturating_sub(pg_sys::VARHDRSZ as usize)
+        unsafe { pg_sys::toast_raw_datum_size(self.0) }.saturating_sub(pg_sys::VARHDRSZ)
     }
 
     /// A `text` datum made of UTF-8, in the current memory context.

@@ -46,8 +46,11 @@ impl Value {
 
     /// A boolean's value.
     pub fn boolean(&self) -> Option<bool> {
+        if self.0.type_ != jbvBool {
+            return None;
+        }
         // SAFETY: the union holds what the type says.
-        (self.0.type_ == jbvBool).then(|| unsafe { self.0.val.boolean })
+        Some(unsafe { self.0.val.boolean })
     }
 
     /// A string's bytes in the server's encoding.

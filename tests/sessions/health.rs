@@ -1,5 +1,5 @@
 //! Health is told from what other sessions really do: they fill the server's slots, sit in transactions, and block each
-//! other.
+//! other. Sessions are seen in the whole cluster, so most tests have one of their own.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,8 @@ fn pids(subjects: &Value) -> Vec<i64> {
 
 #[test]
 fn of_a_chain_of_waiting_sessions_the_root_is_named_and_what_ends_it() {
-    let db = Cluster::shared().database();
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
     let (mut holder, waiting) = blocked(&db);
     // Waits for the one that waits: not for the root itself.
     let mut between = db.session();
@@ -124,13 +125,17 @@ fn of_a_chain_of_waiting_sessions_the_root_is_named_and_what_ends_it() {
 
 #[test]
 fn a_session_that_idles_in_its_transaction_is_measured() {
-    let db = Cluster::shared().database();
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
     let mut idle = db.session();
     idle.run("BEGIN; SELECT 1");
     let mut asking = db.session();
-    let age = "SELECT max(value)::float8 FROM foreman.health_checks WHERE name LIKE 'idle%transaction%'";
+    let age = "SELECT value FROM foreman.health_checks
+                WHERE name = 'idle_in_transaction' AND subjects[0]['pid']::int = $1";
+    let pid = idle.pid();
     wait_until("a second of idling", || {
-        asking.one::<Option<f64>>(age, &[]).is_some_and(|seconds| seconds >= Duration::from_secs(1).as_secs_f64())
+        let seconds = asking.query_opt(age, &[&pid]).expect("the view can be read").map(|row| row.get(0));
+        seconds.is_some_and(|seconds: f64| seconds >= 1.0)
     });
 }
 
@@ -154,7 +159,8 @@ fn failures_and_waiting_jobs_are_measured() {
 
 #[test]
 fn a_role_without_pg_monitor_gets_the_figures_from_the_function_and_an_honest_unknown_from_the_views() {
-    let db = Cluster::shared().database();
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
     let mut idle = db.session();
     idle.run("BEGIN; SELECT 1");
     let mut session = db.session();
@@ -183,7 +189,8 @@ fn a_role_without_pg_monitor_gets_the_figures_from_the_function_and_an_honest_un
 
 #[test]
 fn who_polls_inside_a_transaction_sees_fresh_figures() {
-    let db = Cluster::shared().database();
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
     let mut asking = db.session();
     let mut idle = db.session();
     let idles_pid = i64::from(idle.pid());

@@ -15,9 +15,8 @@ _number = itertools.count()
 class Database:
     """A database with the extension in it. The role app has the level worker there, and can make tables."""
 
-    def __init__(self, name, admin):
+    def __init__(self, name):
         self.name = name
-        self._admin = admin
 
     def session(self, role="app", autocommit=True):
         """A session by psycopg 3."""
@@ -42,11 +41,6 @@ class Database:
     def environment(self, role="app"):
         """What a program needs in its environment to connect here."""
         return os.environ | {"PGDATABASE": self.name, "PGUSER": role}
-
-    def alone(self):
-        """Waits until no session is in the cluster but those of the administrator."""
-        wait_for(lambda: self._admin.execute(
-            "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'").fetchone()[0])
 
 
 def wait_for(fact, seconds=20):
@@ -76,9 +70,11 @@ def database(template, monkeypatch):
     name = f"test_{next(_number)}"
     with psycopg.connect(autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        monkeypatch.setenv("PGDATABASE", name)
-        monkeypatch.setenv("PGUSER", "app")
-        yield Database(name, admin)
+    with monkeypatch.context() as environment:
+        environment.setenv("PGDATABASE", name)
+        environment.setenv("PGUSER", "app")
+        yield Database(name)
+    with psycopg.connect(autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -12,6 +12,7 @@ import threading
 import psycopg
 import pytest
 
+from conftest import wait_for
 from documents import PAGES, ROOT, block, blocks, settled, steps, table, words
 
 UPDATE = "UPDATE_DOCS" in os.environ
@@ -48,21 +49,27 @@ def compare(shown, answers):
 
 def rewrite(shown, answered):
     """Puts answers into a block."""
-    text = shown.text
+    rest, text = shown.text, ""
     for statement, answer in answered:
-        comment = "".join(f"-- {line}\n" for line in textwrap.wrap(answer or "", 115, break_long_words=False,
-                                                                  break_on_hyphens=False))
-        pattern = re.escape(statement) + r"\n(--[^\n]*\n)*"
-        text = re.sub(pattern, lambda _, new=f"{statement}\n{comment}": new, text, count=1)
-    shown.page.write_text(shown.page.read_text().replace(shown.text, text))
+        before, rest = rest.split(statement + "\n", 1)
+        rest = re.sub(r"\A(--[^\n]*\n)*", "", rest)
+        lines = textwrap.wrap(answer or "", 115, break_long_words=False, break_on_hyphens=False)
+        text += f"{before}{statement}\n" + "".join(f"-- {line}\n" for line in lines)
+    shown.page.write_text(shown.page.read_text().replace(shown.text, text + rest))
 
 
 @pytest.mark.parametrize("shown", SQL, ids=str)
 def test_the_answers_are_those_that_the_server_gives(shown, database):
-    database.alone()
     with database.reader() as session:
+        alone(session)
         session.execute("GRANT ALL ON SCHEMA public TO PUBLIC")
         compare(shown, [answer_of(session, step.statement) for step in steps(shown.text)])
+
+
+def alone(session):
+    """Waits until no other session is there, since documents show how many there are."""
+    wait_for(lambda: session.execute(
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'").fetchone()[0])
 
 
 def test_the_deadlock_of_the_readme_happens_and_both_calls_succeed(database):
@@ -78,7 +85,8 @@ def test_the_deadlock_of_the_readme_happens_and_both_calls_succeed(database):
 
         threads = [threading.Thread(target=call, args=[n]) for n in (0, 1)]
         threads[0].start()
-        database_is_in_transfer(admin)
+        wait_for(lambda: admin.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')").fetchone()[0])
         threads[1].start()
         for thread in threads:
             thread.join()
@@ -86,14 +94,6 @@ def test_the_deadlock_of_the_readme_happens_and_both_calls_succeed(database):
         assert admin.execute("SELECT array_agg(balance ORDER BY id) FROM account").fetchone()[0] == [80, 120]
         for half, answer in zip(halves, answers):
             compare(half, [answer])
-
-
-def database_is_in_transfer(admin):
-    """Waits until the first session has its first row."""
-    while not admin.execute(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep')"
-    ).fetchone()[0]:
-        pass
 
 
 def test_every_block_of_code_is_run_or_says_why_not():
