@@ -1,1 +1,1 @@
-SELECT bare.create_job(1, '{"n": 1, "to": "user@example.org"}');
+SELECT bare.create_job('bench', '{"n": 1, "to": "user@example.org"}');

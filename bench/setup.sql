@@ -4,10 +4,12 @@ CREATE SCHEMA bare;
 CREATE SEQUENCE bare.job_id_seq;
 CREATE TABLE bare.live_job (LIKE foreman.live_job INCLUDING ALL);
 
-CREATE FUNCTION bare.create_job(queue_id int, payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION bare.create_job(queue text, payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
+    queue_id int;
     new_id bigint;
 BEGIN
+    SELECT q.id INTO STRICT queue_id FROM foreman.queue AS q WHERE q.name = queue;
     INSERT INTO bare.live_job (id, queue_id, run_at, ready_at, created_at, max_attempts, priority, payload, metadata)
     VALUES (nextval('bare.job_id_seq'), queue_id, clock_timestamp(), clock_timestamp(), clock_timestamp(), 25, 5,
             payload, '{}')

@@ -1,8 +1,8 @@
 /* sql/40_health.sql: how the server is: a view for each check, its thresholds as data, and all of them as one table */
 
--- Every view here reads the jobs' tables with its owner's rights, while pg_stat_activity shows and hides by the role that
--- asks, in a view as anywhere: a role without pg_monitor is told that something is hidden, and by db_health(), which
--- runs as the owner, the figures themselves.
+-- Every view here reads the jobs' tables with its owner's rights, while pg_stat_activity shows and hides by the role
+-- that asks, in a view as anywhere: a role without pg_monitor is told that something is hidden, and by db_health(),
+-- which runs as the owner, the figures themselves.
 
 CREATE VIEW foreman.health_thresholds (name, warn, fail, unit, direction) AS
 VALUES
@@ -57,7 +57,8 @@ SELECT a.pid,
            GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.state_change)::double precision)
        END AS state_seconds,
        CASE
-           WHEN a.backend_type IS NULL THEN pg_catalog.format('role %I may not see the sessions of other roles', CURRENT_USER)
+           WHEN a.backend_type IS NULL
+               THEN pg_catalog.format('role %I may not see the sessions of other roles', CURRENT_USER)
            WHEN a.state OPERATOR(pg_catalog.=) 'disabled' THEN 'a session runs with track_activities off'
        END AS hidden_because,
        CASE
@@ -223,9 +224,9 @@ FROM total AS t
 LEFT JOIN worst AS w ON true;
 COMMENT ON VIEW foreman.check_longest_transaction IS 'The age of the oldest transaction of another client session.';
 
--- The lock table is open to every role. pg_blocking_pids takes exclusive hold of it for a moment, so it is asked only for
--- sessions that wait, and for at most 200 of them. It also names who merely queues before: 130 waiters on one row have
--- 8,386 pairs and a single root, so what is told is the roots, those that block and do not wait themselves.
+-- The lock table is open to every role. pg_blocking_pids takes exclusive hold of it for a moment, so it is asked only
+-- for sessions that wait, and for at most 200 of them. It also names who merely queues before: 130 waiters on one row
+-- have 8,386 pairs and a single root, so what is told is the roots, those that block and do not wait themselves.
 CREATE VIEW foreman.check_blocked_sessions AS
 WITH clock AS MATERIALIZED (
     SELECT pg_catalog.clock_timestamp() AS at
@@ -304,17 +305,19 @@ LEFT JOIN worst AS w ON true;
 COMMENT ON VIEW foreman.check_blocked_sessions IS
     'For how long sessions have been waiting for locks, and who is at the root: blocks others and does not wait.';
 
--- statement_timestamp() and not the clock, which would keep the planner from leaving older partitions out. What failed is
--- counted from an index of failures; what was completed only once something has failed.
+-- statement_timestamp() and not the clock, which would keep the planner from leaving older partitions out. What failed
+-- is counted from an index of failures; what was completed only once something has failed.
 CREATE VIEW foreman.check_failed_jobs AS
 WITH ended AS NOT MATERIALIZED (
     SELECT j.queue_id, j.status
     FROM foreman.finished_job AS j
-    WHERE j.finished_at OPERATOR(pg_catalog.>=) (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')
+    WHERE j.finished_at OPERATOR(pg_catalog.>=)
+        (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')
     UNION ALL
     SELECT j.queue_id, j.status
     FROM foreman.finished_rest AS j
-    WHERE j.finished_at OPERATOR(pg_catalog.>=) (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')
+    WHERE j.finished_at OPERATOR(pg_catalog.>=)
+        (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')
 ), by_queue AS MATERIALIZED (
     SELECT q.name AS queue, pg_catalog.count(*) AS failed
     FROM ended AS e
@@ -327,7 +330,9 @@ WITH ended AS NOT MATERIALIZED (
 ), counted AS MATERIALIZED (
     SELECT f.jobs AS failed,
            CASE WHEN f.jobs OPERATOR(pg_catalog.>) 0 THEN (
-               SELECT pg_catalog.count(*) FROM ended AS e WHERE e.status OPERATOR(pg_catalog.=) 'completed') END AS completed
+               SELECT pg_catalog.count(*)
+               FROM ended AS e
+               WHERE e.status OPERATOR(pg_catalog.=) 'completed') END AS completed
     FROM failed AS f
 )
 SELECT COALESCE(
@@ -439,6 +444,6 @@ FROM graded AS g;
 COMMENT ON VIEW foreman.health_checks IS
     'A row a check: status (pass, warn, fail, unknown), value, thresholds, what it means, what to do. In a transaction it keeps showing the sessions as at its first look; db_health() looks anew.';
 
--- Compiling the statement would take 400 ms, running it takes 2: the planner counts on a thousand queues where it has no
--- statistics yet, which is enough for it to think of JIT.
+-- Compiling the statement would take 400 ms, running it takes 2: the planner counts on a thousand queues where it has
+-- no statistics yet, which is enough for it to think of JIT.
 ALTER FUNCTION foreman.db_health() SET jit = off;

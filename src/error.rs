@@ -239,7 +239,7 @@ impl Error {
 /// A caller's value as a message shows it: cut, without raw control characters, in quotes where it would not be seen.
 fn shown(text: &str) -> String {
     let cut: String = shorten(text).chars().flat_map(escaped).collect();
-    if cut.trim() == cut && !cut.is_empty() { cut } else { format!("'{cut}'") }
+    if text.trim() == text && !text.is_empty() { cut } else { format!("'{cut}'") }
 }
 
 /// A character, or what a control character is written as.

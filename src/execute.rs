@@ -72,7 +72,7 @@ fn parameters(params: Option<Jsonb>) -> Result<Jsonb, Error> {
 fn refused(refusal: Refusal, sql: &std::ffi::CString, params: Jsonb) -> Error {
     let statement = |what: &str| {
         let text = statement::excerpt(sql, 256);
-        Error::invalid("statement", format!("{what}: {text}"), ALLOWED)
+        Error::invalid("statement", format!("{what}: {text}").trim_end(), ALLOWED)
     };
     match refusal {
         Refusal::Empty => statement("no statement"),

@@ -16,6 +16,11 @@ mod reply;
 mod settings;
 mod shared;
 
+#[cfg(any(test, feature = "pg_test"))]
+mod tests;
+#[cfg(test)]
+pub use tests::pg_test;
+
 pgrx::pg_module_magic!(name, version);
 
 /// Defines the settings and, when the server preloads us, asks for shared memory.

@@ -1,0 +1,144 @@
+//! What one session can show of the guard and of the lists that Rust and SQL share. Each test is rolled back.
+
+/// Where cargo-pgrx looks for the server's settings.
+#[cfg(test)]
+pub mod pg_test {
+    /// Nothing to set up: each test makes what it needs.
+    pub fn setup(_options: Vec<&str>) {}
+
+    /// The server's defaults will do.
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+#[pgrx::pg_schema]
+#[allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used, reason = "a test stands where a caller does")]
+mod tests {
+    use crate::access::LEVELS;
+    use crate::error::Code;
+    use crate::guard::{self, function::Function};
+    use crate::jobs::status::Status;
+    use crate::pg::datum::Jsonb;
+    use pgrx::prelude::*;
+    use serde_json::Value;
+
+    /// A function of ours with a fault in it.
+    #[pg_extern]
+    fn faulty() -> Jsonb {
+        guard::run(Function::GetJob, || panic!("a fault"))
+    }
+
+    /// The one value of a query.
+    fn ask<T: FromDatum + IntoDatum>(sql: &str) -> T {
+        Spi::get_one(sql).unwrap().unwrap()
+    }
+
+    /// A call's reply.
+    fn reply(call: &str) -> Value {
+        ask::<pgrx::JsonB>(&format!("SELECT {call}")).0
+    }
+
+    #[pg_test]
+    fn a_panic_is_an_internal_error_and_the_session_goes_on() {
+        let answer = reply("tests.faulty()");
+        assert_eq!(answer["error_code"], "INTERNAL_ERROR");
+        assert_eq!(answer["sqlstate"], "XX000");
+        assert_eq!(reply("foreman.create_job('after')")["status"], "success");
+    }
+
+    #[pg_test]
+    fn the_codes_in_sql_are_those_in_rust() {
+        for code in Code::ALL {
+            let row = format!("FROM foreman.error_codes WHERE code = '{}'", code.name());
+            assert_eq!(ask::<i32>(&format!("SELECT http_status {row}")), code.http_status(), "{code:?}");
+            assert_eq!(ask::<bool>(&format!("SELECT retryable {row}")), code.retryable(), "{code:?}");
+            assert!(ask::<bool>(&format!("SELECT '{}' = ANY (sqlstates) {row}", code.own_sqlstate())), "{code:?}");
+        }
+        assert_eq!(ask::<i64>("SELECT count(*) FROM foreman.error_codes"), Code::ALL.len() as i64);
+    }
+
+    #[pg_test]
+    fn each_sqlstate_that_the_view_names_has_the_code_beside_it() {
+        let named = ask::<pgrx::JsonB>(
+            "SELECT jsonb_object_agg(state, code) FROM foreman.error_codes, unnest(sqlstates) AS state \
+             WHERE state ~ '^[0-9A-Z]{5}$'",
+        );
+        for (state, code) in named.0.as_object().unwrap() {
+            assert_eq!(Code::of_sqlstate(state).name(), code, "{state}");
+        }
+    }
+
+    #[pg_test]
+    fn the_states_in_sql_are_those_in_rust() {
+        let labels = "SELECT array_agg(l::text) FROM unnest(enum_range(NULL::foreman.job_status)) AS l";
+        assert_eq!(ask::<Vec<String>>(labels), Status::NAMES);
+    }
+
+    #[pg_test]
+    fn the_levels_in_sql_are_those_in_rust() {
+        let mut levels = LEVELS.to_vec();
+        levels.sort_unstable();
+        assert_eq!(
+            ask::<Vec<String>>("SELECT array_agg(DISTINCT level ORDER BY level) FROM foreman.access_levels"),
+            levels
+        );
+    }
+
+    #[pg_test]
+    fn each_function_of_the_guard_is_a_function_in_sql() {
+        for function in Function::ALL {
+            let count = format!(
+                "SELECT count(*) FROM pg_proc WHERE proname = '{}' AND pronamespace = 'foreman'::regnamespace",
+                function.name()
+            );
+            assert_eq!(ask::<i64>(&count), 1, "{}", function.name());
+        }
+    }
+
+    #[pg_test]
+    fn failures_of_the_machine_are_answered_after_one_attempt() {
+        for (state, code) in [
+            ("57P01", "DB_CONNECTION_ERROR"),
+            ("57P02", "DB_CONNECTION_ERROR"),
+            ("57P03", "DB_CONNECTION_ERROR"),
+            ("53100", "DB_QUERY_ERROR"),
+            ("53200", "DB_QUERY_ERROR"),
+            ("58030", "DB_QUERY_ERROR"),
+            ("XX001", "INTERNAL_ERROR"),
+        ] {
+            let answer =
+                reply(&format!("foreman.execute($$DO 'BEGIN RAISE ''x'' USING ERRCODE = ''{state}''; END'$$)"));
+            assert_eq!(answer["error_code"], code, "{state}");
+            assert_eq!(answer["attempts"], 1, "{state}");
+            assert_eq!(answer["sqlstate"], state);
+        }
+    }
+
+    #[pg_test]
+    fn a_table_with_a_trigger_takes_jobs_as_well() {
+        Spi::run(
+            "CREATE TABLE public.seen (id bigint);
+             CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN INSERT INTO public.seen VALUES (NEW.id); RETURN NEW; END';
+             CREATE TRIGGER see AFTER INSERT ON foreman.live_job FOR EACH ROW EXECUTE FUNCTION public.see()",
+        )
+        .unwrap();
+        let answer = reply("foreman.create_job('watched', '{\"a\": 1}', job_type => 't', unique_key => 'k')");
+        assert_eq!(answer["job_id"], ask::<i64>("SELECT id FROM public.seen"));
+    }
+
+    #[pg_test]
+    fn a_job_is_the_same_with_a_trigger_and_without() {
+        let create = "foreman.create_job('same', '{\"a\": 1}', 't', 3, '2030-01-01 00:00:00Z', 'k', max_attempts => 7, metadata => '{\"m\": 2}')";
+        let job = |id: &Value| reply(&format!("(foreman.get_job({id}) -> 'job') - '{{job_id,created_at}}'::text[]"));
+        let plain = job(&reply(create)["job_id"]);
+        Spi::run(
+            "DELETE FROM foreman.job_key; DELETE FROM foreman.live_job;
+             CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER nothing BEFORE INSERT ON foreman.live_job FOR EACH ROW EXECUTE FUNCTION public.nothing()",
+        )
+        .unwrap();
+        assert_eq!(plain, job(&reply(create)["job_id"]));
+    }
+}
