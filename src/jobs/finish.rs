@@ -16,7 +16,7 @@ pub struct Ending {
 static FINISH: Statement = Statement::new(
     c"WITH gone AS (
           DELETE FROM foreman.live_job AS j
-          WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)
+          WHERE j.id OPERATOR(pg_catalog.=) $1
             AND j.status::text OPERATOR(pg_catalog.=) ANY ($2)
             AND ($3 OR j.lease_token IS NOT DISTINCT FROM $4::uuid)
           RETURNING j.*
@@ -50,9 +50,9 @@ static FINISH: Statement = Statement::new(
                  d.priority, d.status, d.job_type, d.unique_key, d.payload, d.metadata, d.result, d.error
           FROM done AS d WHERE NOT d.has_partition
       )
-      SELECT g.id, g.status::text FROM gone AS g",
+      SELECT g.status::text FROM gone AS g",
     &[
-        pg_sys::INT8ARRAYOID,
+        pg_sys::INT8OID,
         pg_sys::TEXTARRAYOID,
         pg_sys::BOOLOID,
         pg_sys::TEXTOID,
@@ -63,21 +63,21 @@ static FINISH: Statement = Statement::new(
     ],
 );
 
-/// Ends those of the jobs that are in a state which allows it and whose lease is the given one, or all whatever
-/// their lease with `forced`. Gives each one's id and the state that it was in.
+/// Ends a job that is in a state which allows it and whose lease is the given one, or any with `forced`. Gives the
+/// state that it was in.
 pub fn finish(
     connection: &Connection,
-    ids: Array,
+    job_id: i64,
     to: Status,
     ending: Ending,
     token: Option<&str>,
     forced: bool,
-) -> Vec<(i64, Status)> {
+) -> Option<Status> {
     let from: Vec<&str> = to.previous().map(Status::name).collect();
     let rows = connection.run(
         &FINISH,
         &[
-            &ids,
+            &job_id,
             &Array::of_names(&from),
             &forced,
             &token,
@@ -87,5 +87,5 @@ pub fn finish(
             &ending.error,
         ],
     );
-    rows.iter().filter_map(|row| Some((row.bigint(1)?, Status::of_name(&row.text(2)?)?))).collect()
+    rows.first().and_then(|row| Status::of_name(&row.text(1)?))
 }

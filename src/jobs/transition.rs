@@ -1,4 +1,5 @@
-//! Moving jobs from state to state: one routine for one job and for many.
+//! Moving jobs from state to state: one routine, for each job by itself. A statement for many at once would have a
+//! plan that depends on how many, and be planned for each call, or be planned once for the wrong number.
 //!
 //! The change is tried first, by a statement that names what it needs. Only what it did not reach is looked at, to
 //! say why: already there, not allowed, another's lease, not found.
@@ -14,7 +15,8 @@ use crate::reply::Reply;
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
-static LOCK_IN_ORDER: Statement = Statement::new(
+// How many ids there are decides about the plan.
+static LOCK_IN_ORDER: Statement = Statement::planned_each_time(
     c"SELECT j.id FROM foreman.live_job AS j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY j.id FOR UPDATE",
     &[pg_sys::INT8ARRAYOID],
 );
@@ -22,29 +24,29 @@ static LOCK_IN_ORDER: Statement = Statement::new(
 static RUN: Statement = Statement::new(
     c"UPDATE foreman.live_job AS j
       SET status = 'running', started_at = $2, attempt = j.attempt OPERATOR(pg_catalog.+) 1,
-          lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => q.max_run_seconds)
-      FROM foreman.queue AS q
-      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) AND q.id OPERATOR(pg_catalog.=) j.queue_id
+          lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => (
+              SELECT q.max_run_seconds FROM foreman.queue AS q WHERE q.id OPERATOR(pg_catalog.=) j.queue_id))
+      WHERE j.id OPERATOR(pg_catalog.=) $1
         AND j.status OPERATOR(pg_catalog.=) 'pending' AND $3::uuid IS NULL
       RETURNING j.id",
-    &[pg_sys::INT8ARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
+    &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );
 
 static RELEASE: Statement = Statement::new(
     c"UPDATE foreman.live_job AS j
       SET status = 'pending', ready_at = GREATEST(j.run_at, $2), lease_token = NULL, lease_expires_at = NULL
-      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)
+      WHERE j.id OPERATOR(pg_catalog.=) $1
         AND j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_token IS NOT DISTINCT FROM $3::uuid
       RETURNING j.id",
-    &[pg_sys::INT8ARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
+    &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );
 
 static LOOK: Statement = Statement::new(
-    c"SELECT j.id, j.status::text, l.lease_token::text
+    c"SELECT j.status::text, l.lease_token::text
       FROM foreman.any_job AS j
       LEFT JOIN foreman.live_job AS l ON l.id OPERATOR(pg_catalog.=) j.id
-      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)",
-    &[pg_sys::INT8ARRAYOID],
+      WHERE j.id OPERATOR(pg_catalog.=) $1",
+    &[pg_sys::INT8OID],
 );
 
 /// A change that somebody asks for.
@@ -70,12 +72,10 @@ const MAX_LOOKS: usize = 10;
 
 /// Changes one job.
 pub fn one(job_id: i64, change: &Change) -> Result<Reply, Error> {
-    let mut outcomes = spi::connect(|connection| carry_out(connection, &[job_id], change));
-    let (from, changed) = match outcomes.remove(&job_id) {
-        Some(Outcome::Changed { from }) => (from, true),
-        Some(Outcome::Unchanged) => (change.to, false),
-        Some(Outcome::Refused(error)) => return Err(error),
-        None => return Err(Error::no_job(job_id)),
+    let (from, changed) = match spi::connect(|connection| carry_out(connection, job_id, change)) {
+        Outcome::Changed { from } => (from, true),
+        Outcome::Unchanged => (change.to, false),
+        Outcome::Refused(error) => return Err(error),
     };
     Ok(Reply::success()
         .field("job_id", job_id)
@@ -86,9 +86,9 @@ pub fn one(job_id: i64, change: &Change) -> Result<Reply, Error> {
 
 /// Changes many jobs, whose ids are sorted; each has an outcome of its own.
 pub fn many(ids: &[i64], change: &Change) -> Reply {
-    let outcomes = spi::connect(|connection| {
-        connection.run(&LOCK_IN_ORDER, &[&id_array(ids)]);
-        carry_out(connection, ids, change)
+    let outcomes: Vec<(i64, Outcome)> = spi::connect(|connection| {
+        connection.run(&LOCK_IN_ORDER, &[&Array::of(ids.iter().copied().map(Some))]);
+        ids.iter().map(|id| (*id, carry_out(connection, *id, change))).collect()
     });
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     let list: serde_json::Value = outcomes
@@ -118,49 +118,35 @@ pub fn many(ids: &[i64], change: &Change) -> Reply {
         .field("outcomes", list)
 }
 
-/// Tries, looks at what was not reached, and tries that again if it has become possible meanwhile.
-fn carry_out(connection: &Connection, ids: &[i64], change: &Change) -> BTreeMap<i64, Outcome> {
-    let mut outcomes = BTreeMap::new();
-    let mut open = ids.to_vec();
-    for look in 1..=MAX_LOOKS {
-        for (id, from) in apply(connection, &open, change) {
-            outcomes.insert(id, Outcome::Changed { from });
+/// Tries, looks why it did not do, and tries again if it has become possible meanwhile.
+fn carry_out(connection: &Connection, job_id: i64, change: &Change) -> Outcome {
+    for look in 1.. {
+        if let Some(from) = apply(connection, job_id, change) {
+            return Outcome::Changed { from };
         }
-        open.retain(|id| !outcomes.contains_key(id));
-        if open.is_empty() {
-            break;
-        }
-        let seen = look_at(connection, &open);
-        open.retain(|id| match judge(connection, *id, seen.get(id), change, look == MAX_LOOKS) {
-            Some(outcome) => {
-                outcomes.insert(*id, outcome);
-                false
-            }
-            None => true,
-        });
-        if open.is_empty() {
-            break;
+        let seen = look_at(connection, job_id);
+        if let Some(outcome) = judge(connection, job_id, seen.as_ref(), change, look == MAX_LOOKS) {
+            return outcome;
         }
     }
-    outcomes
+    unreachable!("the last look has an outcome")
 }
 
-/// Changes those of the live jobs that allow it.
-fn apply(connection: &Connection, ids: &[i64], change: &Change) -> Vec<(i64, Status)> {
+/// Changes a live job, if its state and its lease allow it; gives the state that it was in.
+fn apply(connection: &Connection, job_id: i64, change: &Change) -> Option<Status> {
     if change.only_ended {
-        return Vec::new();
+        return None;
     }
-    let array = id_array(ids);
     let token = change.lease_token.as_deref();
     let update = |statement, from| {
-        let rows = connection.run(statement, &[&array, &Timestamptz::at(xact::clock()), &token]);
-        rows.iter().filter_map(|row| Some((row.bigint(1)?, from))).collect()
+        let rows = connection.run(statement, &[&job_id, &Timestamptz::at(xact::clock()), &token]);
+        rows.first().map(|_| from)
     };
     match change.to {
         Status::Running => update(&RUN, Status::Pending),
         Status::Pending => update(&RELEASE, Status::Running),
         Status::Completed | Status::Failed | Status::Cancelled => {
-            finish::finish(connection, array, change.to, change.ending, token, change.forced)
+            finish::finish(connection, job_id, change.to, change.ending, token, change.forced)
         }
     }
 }
@@ -171,15 +157,11 @@ struct Seen {
     lease_token: Option<String>,
 }
 
-/// Looks at jobs, live and finished.
-fn look_at(connection: &Connection, ids: &[i64]) -> BTreeMap<i64, Seen> {
-    let rows = connection.run(&LOOK, &[&id_array(ids)]);
-    rows.iter()
-        .filter_map(|row| {
-            let status = Status::of_name(&row.text(2)?)?;
-            Some((row.bigint(1)?, Seen { status, lease_token: row.text(3) }))
-        })
-        .collect()
+/// Looks at a job, live or finished.
+fn look_at(connection: &Connection, job_id: i64) -> Option<Seen> {
+    let rows = connection.run(&LOOK, &[&job_id]);
+    let row = rows.first()?;
+    Some(Seen { status: Status::of_name(&row.text(1)?)?, lease_token: row.text(2) })
 }
 
 /// Why a job was not changed; `None` if it can be by now.
@@ -212,9 +194,4 @@ fn judge(connection: &Connection, job_id: i64, seen: Option<&Seen>, change: &Cha
         };
     }
     None
-}
-
-/// Ids as a parameter.
-fn id_array(ids: &[i64]) -> Array {
-    Array::of(ids.iter().copied().map(Some))
 }

@@ -35,9 +35,11 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// A statement whose plan does not depend on its parameters' values.
+    /// A statement whose plan does not depend on its parameters' values. The server is told so: left to itself it
+    /// plans `id = ANY ($1)` anew for each call, which took two thirds of one.
     pub const fn new(sql: &'static CStr, arguments: &'static [pg_sys::Oid]) -> Self {
-        Self { sql, arguments, options: 0, plan: AtomicPtr::new(ptr::null_mut()) }
+        let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int;
+        Self { sql, arguments, options, plan: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// A statement that is planned anew for each call, since which of its conditions count depends on the

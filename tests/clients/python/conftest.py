@@ -23,9 +23,11 @@ class Database:
         return psycopg.connect(dbname=self.name, user=role, autocommit=autocommit)
 
     def reader(self, role="postgres"):
-        """A session that hands out jsonb as the text that psql would show."""
+        """A session that hands out values as the text that psql would show."""
         session = self.session(role)
-        session.adapters.register_loader("jsonb", TextLoader)
+        for kind in session.adapters.types:
+            session.adapters.register_loader(kind.oid, TextLoader)
+            session.adapters.register_loader(kind.array_oid, TextLoader)
         return session
 
     def ask(self, statement, *parameters, role="postgres"):
