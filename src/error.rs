@@ -168,6 +168,8 @@ pub enum Error {
     Deadline,
     #[error("Functions of foreman can't run in a parallel worker: a function that calls one is marked PARALLEL SAFE.")]
     Parallel,
+    #[error("Upkeep has to run in a transaction of its own: outside of a transaction block, with autocommit.")]
+    NeedsOwnTransaction,
     #[error("{message}")]
     Told { code: Code, sqlstate: String, message: String },
     #[error("{}", Code::of_sqlstate(&sqlstate_text(.0.sqlstate)).public_message())]
@@ -202,7 +204,7 @@ impl Error {
             Error::VersionConflict { .. } => Code::VersionConflict,
             Error::ReadOnly => Code::ReadOnly,
             Error::Deadline => Code::DbTimeoutError,
-            Error::Parallel => Code::DbQueryError,
+            Error::Parallel | Error::NeedsOwnTransaction => Code::DbQueryError,
             Error::Told { code, .. } => *code,
             Error::Server(facts) => Code::of_sqlstate(&sqlstate_text(facts.sqlstate)),
             Error::Panic(_) => Code::InternalError,
@@ -218,6 +220,7 @@ impl Error {
             Error::Duplicate { .. } => "23505".to_owned(),
             Error::ReadOnly => "25006".to_owned(),
             Error::Parallel => "25000".to_owned(),
+            Error::NeedsOwnTransaction => "25001".to_owned(),
             Error::Invalid { .. }
             | Error::NotFound { .. }
             | Error::Transition { .. }

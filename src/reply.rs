@@ -160,6 +160,7 @@ impl Reply {
             | Error::ReadOnly
             | Error::Deadline
             | Error::Parallel
+            | Error::NeedsOwnTransaction
             | Error::Server(_)
             | Error::Panic(_) => self,
         }

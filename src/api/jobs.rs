@@ -11,6 +11,7 @@ use crate::jobs::status::Status;
 use crate::jobs::transition::{self, Change};
 use crate::jobs::{create, list, remove, stats, upkeep};
 use crate::pg::datum::{BigintArray, Jsonb, Text, Timestamptz};
+use crate::pg::xact;
 use pgrx::prelude::*;
 
 /// Creates a job and answers its id.
@@ -248,17 +249,19 @@ fn job_stats(queue: default!(Option<Text>, "NULL"), since_seconds: default!(Opti
 
 /// Does the upkeep that nobody else does: partitions for the week ahead, and finished jobs moved into them.
 ///
-/// - To be called once a day or more often, in a transaction of its own. It waits at most 50 ms for a lock; what it
+/// - To be called once a day or more often, outside of a transaction block: its locks are not held for long. It waits at most 50 ms for a lock; what it
 ///   can't do at once the next call does.
-/// - Replies: `success` with `partitions_made` and `jobs_moved`.
-/// - Errors: `DB_TIMEOUT_ERROR` (somebody holds a lock: call again later), `READ_ONLY`.
+/// - Replies: `success` with `partitions_made` and `jobs_moved`; `skipped` where another session is at it.
+/// - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `DB_TIMEOUT_ERROR` (somebody holds a lock: call again
+///   later), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, foreman, pg_temp)]
 fn maintain() -> Jsonb {
     /// Longest wait for a lock: others queue up behind a waiting one.
     const LOCK_TIMEOUT: i32 = 50;
     let limits = Limits { lock_timeout: Some(LOCK_TIMEOUT), ..Limits::default() };
-    guard::run_within(Function::Maintain, || Ok(limits), upkeep::run)
+    let in_block = xact::in_transaction_block();
+    guard::run_within(Function::Maintain, || Ok(limits), || upkeep::run(in_block))
 }
 
 /// A state by its name.

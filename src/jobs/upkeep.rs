@@ -11,6 +11,12 @@ const DAYS_AHEAD: i32 = 7;
 /// Jobs that one call moves, so that it ends in a second or two.
 const MAX_MOVED: i32 = 50_000;
 
+// Two at once would make the same partition; the one that comes second has nothing to add.
+static BE_THE_ONE: Statement = Statement::new(
+    c"SELECT pg_catalog.pg_try_advisory_xact_lock('foreman.finished_day'::pg_catalog.regclass::pg_catalog.oid::bigint)",
+    &[],
+);
+
 static MAKE_PARTITIONS: Statement = Statement::new(
     c"SELECT pg_catalog.count(*) FILTER (WHERE foreman.make_partition(d.day))
       FROM (
@@ -24,9 +30,15 @@ static MAKE_PARTITIONS: Statement = Statement::new(
 
 static EMPTY_REST: Statement = Statement::new(c"SELECT foreman.empty_finished_rest($1)", &[pg_sys::INT4OID]);
 
-/// `maintain`.
-pub fn run() -> Result<Reply, Error> {
+/// `maintain`. `in_block`: whether the call stands in a transaction block, as it was before the guard began.
+pub fn run(in_block: bool) -> Result<Reply, Error> {
+    if in_block {
+        return Err(Error::NeedsOwnTransaction);
+    }
     spi::connect(|connection| {
+        if !connection.run(&BE_THE_ONE, &[]).first().is_some_and(|row| row.boolean(1)) {
+            return Ok(Reply::skipped("another session does it now"));
+        }
         let number = |statement, parameter: i32| {
             connection.run(statement, &[&parameter]).first().and_then(|row| row.bigint(1)).unwrap_or_default()
         };

@@ -5,7 +5,8 @@ use pgrx::pg_sys;
 /// Whether the caller has a transaction block open, so that what we do is not yet durable when we answer.
 pub fn in_transaction_block() -> bool {
     // Inside a subtransaction, such as a PL's exception block, the server says yes in any case. There a transaction
-    // that began before its present statement is one that the client has opened.
+    // that began before its present statement is taken for one that the client has opened; in the extended protocol
+    // it may be the statement's own, begun when that was parsed.
     // SAFETY: reads this backend's transaction state.
     unsafe {
         if pg_sys::GetCurrentTransactionNestLevel() > 1 {

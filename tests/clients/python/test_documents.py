@@ -103,10 +103,10 @@ def test_every_block_of_code_is_run_or_says_why_not():
     assert silent == []
 
 
-def test_every_command_of_the_readme_is_a_target_of_make():
+def test_every_make_in_the_documents_is_a_target():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    for page in PAGES:
-        assert set(re.findall(r"\bmake ([a-z]+)\b(?=[`\n ]*(?:#|`|$))", page.read_text(), re.M)) <= targets, page
+    named = {name for page in PAGES for name in re.findall(r"(?:^|`)(?:PG=\d+ )?make ([a-z]+)", page.read_text(), re.M)}
+    assert {"demo", "test", "install"} <= named <= targets
 
 
 def test_every_link_leads_somewhere():
