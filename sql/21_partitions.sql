@@ -4,7 +4,7 @@
 -- table is empty, so the ATTACH has nothing to scan.
 CREATE FUNCTION foreman.make_partition(day date) RETURNS boolean
 LANGUAGE plpgsql
-SET search_path = pg_catalog, foreman, pg_temp
+SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     part name := 'finished_job_' OPERATOR(pg_catalog.||) pg_catalog.to_char(day, 'YYYYMMDD');
@@ -29,22 +29,30 @@ COMMENT ON FUNCTION foreman.make_partition(date) IS
 
 CREATE FUNCTION foreman.empty_finished_rest(max_rows integer) RETURNS bigint
 LANGUAGE sql
-SET search_path = pg_catalog, foreman, pg_temp
-BEGIN ATOMIC
+SET search_path = pg_catalog, pg_temp
+AS $$
     WITH moved AS (
-        DELETE FROM foreman.finished_rest
-        WHERE ctid = ANY (ARRAY(
+        DELETE FROM foreman.finished_rest AS m
+        WHERE m.ctid OPERATOR(pg_catalog.=) ANY (ARRAY(
             SELECT r.ctid
             FROM foreman.finished_rest AS r
-            JOIN foreman.finished_day AS d ON d.day = (r.finished_at AT TIME ZONE 'UTC')::date
+            JOIN foreman.finished_day AS d
+                ON d.day OPERATOR(pg_catalog.=) (r.finished_at AT TIME ZONE 'UTC')::pg_catalog.date
             LIMIT max_rows
             FOR UPDATE OF r SKIP LOCKED))
-        RETURNING *
+        RETURNING m.id, m.run_at, m.created_at, m.started_at, m.finished_at, m.queue_id, m.attempt, m.max_attempts,
+                  m.priority, m.status, m.job_type, m.unique_key, m.payload, m.metadata, m.result, m.error
     ), kept AS (
-        INSERT INTO foreman.finished_job SELECT * FROM moved RETURNING 1
+        INSERT INTO foreman.finished_job
+            (id, run_at, created_at, started_at, finished_at, queue_id, attempt, max_attempts,
+             priority, status, job_type, unique_key, payload, metadata, result, error)
+        SELECT m.id, m.run_at, m.created_at, m.started_at, m.finished_at, m.queue_id, m.attempt, m.max_attempts,
+               m.priority, m.status, m.job_type, m.unique_key, m.payload, m.metadata, m.result, m.error
+        FROM moved AS m
+        RETURNING 1
     )
-    SELECT pg_catalog.count(*) FROM kept;
-END;
+    SELECT pg_catalog.count(*) FROM kept
+$$;
 REVOKE ALL ON FUNCTION foreman.empty_finished_rest(integer) FROM PUBLIC;
 COMMENT ON FUNCTION foreman.empty_finished_rest(integer) IS
     'A step of foreman.maintain(): moves up to max_rows jobs whose day has a partition by now, and says how many.';

@@ -23,14 +23,17 @@ CREATE FUNCTION foreman.health_grade(
     direction text
 ) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-    WHEN value IS NULL THEN 'unknown'
-    WHEN CASE direction WHEN 'below' THEN value OPERATOR(pg_catalog.<) fail
-                        ELSE value OPERATOR(pg_catalog.>) fail END THEN 'fail'
-    WHEN CASE direction WHEN 'below' THEN value OPERATOR(pg_catalog.<=) warn
-                        ELSE value OPERATOR(pg_catalog.>=) warn END THEN 'warn'
-    ELSE 'pass'
-END;
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN value IS NULL THEN 'unknown'
+        WHEN CASE WHEN direction OPERATOR(pg_catalog.=) 'below' THEN value OPERATOR(pg_catalog.<) fail
+                  ELSE value OPERATOR(pg_catalog.>) fail END THEN 'fail'
+        WHEN CASE WHEN direction OPERATOR(pg_catalog.=) 'below' THEN value OPERATOR(pg_catalog.<=) warn
+                  ELSE value OPERATOR(pg_catalog.>=) warn END THEN 'warn'
+        ELSE 'pass'
+    END
+$$;
 REVOKE ALL ON FUNCTION foreman.health_grade(double precision, double precision, double precision, text) FROM PUBLIC;
 COMMENT ON FUNCTION foreman.health_grade(double precision, double precision, double precision, text) IS
     'The status of a value: exactly at warn it warns, exactly at fail it still only warns.';
@@ -298,8 +301,8 @@ SELECT COALESCE(t.seconds, 0) AS value,
                                  AS l),
            'roots', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(r) ORDER BY r.blocks DESC, r.pid) FROM root AS r),
            'truncated', t.sessions OPERATOR(pg_catalog.>) 200) END AS subjects,
-       NULL::text AS reason,
-       NULL::text AS reveal
+       NULL::pg_catalog.text AS reason,
+       NULL::pg_catalog.text AS reveal
 FROM total AS t
 LEFT JOIN worst AS w ON true;
 COMMENT ON VIEW foreman.check_blocked_sessions IS
@@ -347,8 +350,8 @@ SELECT COALESCE(
        'SELECT jsonb_pretty(foreman.list_jobs(status => ''failed''));' AS remedy,
        (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(b) ORDER BY b.failed DESC, b.queue)
         FROM (SELECT k.queue, k.failed FROM by_queue AS k ORDER BY k.failed DESC, k.queue LIMIT 20) AS b) AS subjects,
-       NULL::text AS reason,
-       NULL::text AS reveal
+       NULL::pg_catalog.text AS reason,
+       NULL::pg_catalog.text AS reveal
 FROM counted AS c;
 COMMENT ON VIEW foreman.check_failed_jobs IS 'The share of failed jobs among those that ended within the last hour.';
 
@@ -392,8 +395,8 @@ SELECT COALESCE(w.seconds, 0) AS value,
                    pg_catalog.jsonb_build_object('queue', o.queue, 'seconds', pg_catalog.round(o.seconds::numeric, 3))
                    ORDER BY o.seconds DESC, o.queue)
         FROM (SELECT k.queue, k.seconds FROM oldest AS k ORDER BY k.seconds DESC, k.queue LIMIT 20) AS o) AS subjects,
-       NULL::text AS reason,
-       NULL::text AS reveal
+       NULL::pg_catalog.text AS reason,
+       NULL::pg_catalog.text AS reveal
 FROM clock AS c
 LEFT JOIN worst AS w ON true;
 COMMENT ON VIEW foreman.check_oldest_ready_job IS
@@ -437,7 +440,8 @@ SELECT g.name,
        g.warn AS warn_threshold,
        g.fail AS fail_threshold,
        CASE WHEN g.status OPERATOR(pg_catalog.<>) 'unknown' THEN g.meaning END AS meaning,
-       CASE g.status WHEN 'unknown' THEN g.reveal WHEN 'pass' THEN NULL ELSE g.remedy END AS remedy,
+       CASE WHEN g.status OPERATOR(pg_catalog.=) 'unknown' THEN g.reveal
+            WHEN g.status OPERATOR(pg_catalog.<>) 'pass' THEN g.remedy END AS remedy,
        g.reason,
        CASE WHEN g.status OPERATOR(pg_catalog.<>) 'unknown' THEN g.subjects END AS subjects
 FROM graded AS g;

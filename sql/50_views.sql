@@ -10,7 +10,7 @@ VALUES
     ('INVALID_PARAMS', 400, false, 'An argument can''t be used; the reply names it and says what is allowed.',
         ARRAY['22...', '23502', '23503', '23514', '54000', 'JF004']),
     ('NOT_FOUND', 404, false, 'There is no such job, setting or queue.', ARRAY['JF005']),
-    ('DUPLICATE_ENTRY', 409, false, 'The unique key is taken; the reply names the job that holds it.',
+    ('DUPLICATE_ENTRY', 409, false, 'A unique key is taken; the reply names the job that holds it, or the constraint of the caller''s own table.',
         ARRAY['23505', '23P01', 'JF006']),
     ('INTERNAL_ERROR', 500, false, 'Corruption or a fault of ours: tell your DBA.', ARRAY['XX...', 'JF007']),
     ('UNAUTHORIZED', 401, false, 'The role lacks a privilege.', ARRAY['42501', '28...', 'JF008']),

@@ -18,12 +18,12 @@ WITH function_level (level, name) AS (
         ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('admin', 'jobs'),
         ('admin', 'setting_history')
 ), own (level, kind, object) AS (
-    SELECT f.level, 'FUNCTION', p.oid::pg_catalog.regprocedure::text
+    SELECT f.level, 'FUNCTION', p.oid::pg_catalog.regprocedure::pg_catalog.text
     FROM function_level AS f
     JOIN pg_catalog.pg_proc AS p ON p.proname OPERATOR(pg_catalog.=) f.name
         AND p.pronamespace OPERATOR(pg_catalog.=) 'foreman'::pg_catalog.regnamespace
     UNION ALL
-    SELECT r.level, 'TABLE', c.oid::pg_catalog.regclass::text
+    SELECT r.level, 'TABLE', c.oid::pg_catalog.regclass::pg_catalog.text
     FROM relation_level AS r
     JOIN pg_catalog.pg_class AS c ON c.relname OPERATOR(pg_catalog.=) r.name
         AND c.relnamespace OPERATOR(pg_catalog.=) 'foreman'::pg_catalog.regnamespace

@@ -48,7 +48,8 @@ pub fn check(reply: Option<Jsonb>) -> Result<Reply, Error> {
     let mut words: HashMap<String, String> = jsonb::members(reply)
         .filter_map(|(key, value)| Some((key?, value)))
         .filter(|(key, value)| {
-            matches!(key.as_str(), "status" | "error_code" | "sqlstate" | "message") && value.kind() == Kind::String
+            matches!(key.as_str(), "status" | "error_code" | "sqlstate" | "message" | "constraint")
+                && value.kind() == Kind::String
         })
         .filter_map(|(key, value)| Some((key, value.scalar_text(MAX_TEXT)?)))
         .collect();
@@ -70,6 +71,7 @@ fn told(words: &mut HashMap<String, String>) -> Error {
     Error::Told {
         code,
         sqlstate: words.remove("sqlstate").filter(is_error).unwrap_or_else(|| code.own_sqlstate().to_owned()),
+        constraint: words.remove("constraint"),
         message: words.remove("message").unwrap_or_else(|| "The call failed.".to_owned()),
     }
 }

@@ -171,7 +171,7 @@ pub enum Error {
     #[error("Upkeep has to run in a transaction of its own: outside of a transaction block, with autocommit.")]
     NeedsOwnTransaction,
     #[error("{message}")]
-    Told { code: Code, sqlstate: String, message: String },
+    Told { code: Code, sqlstate: String, message: String, constraint: Option<String> },
     #[error("{}", Code::of_sqlstate(&sqlstate_text(.0.sqlstate)).public_message())]
     Server(Box<Facts>),
     #[error("{}", Code::InternalError.public_message())]

@@ -14,7 +14,7 @@ use pgrx::prelude::*;
 /// - Replies: `success` with `role`, `level` and `granted`, the number of functions and views.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such role), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn grant_access(role: Option<Text>, level: Option<Text>) -> Jsonb {
     guard::run(Function::GrantAccess, || {
         access::grant(&arguments::name("role", role)?, arguments::word("level", level, &access::LEVELS)?)

@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 /// - `reply`: what a function of this schema answered.
 /// - Errors: raised, whatever `foreman.on_error` says, with the reply's `sqlstate` and `message`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn check(reply: Option<Jsonb>) -> Jsonb {
     guard::run(Function::Check, || diagnostics::check(reply))
 }
@@ -20,7 +20,7 @@ fn check(reply: Option<Jsonb>) -> Jsonb {
 ///
 /// - Replies: `success` with `functions`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn read_call_stats() -> Jsonb {
     guard::run(Function::ReadCallStats, || Ok(diagnostics::call_stats()))
 }

@@ -19,7 +19,7 @@ use pgrx::prelude::*;
 ///   In a transaction it looks at the sessions anew, and so forgets what pg_stat_activity showed before.
 /// - Errors: `DB_TIMEOUT_ERROR` (somebody has a table of ours locked for more than 50 ms).
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn db_health() -> Jsonb {
     /// A probe would rather hear at once that somebody has locked our tables than wait.
     const LOCK_TIMEOUT: i32 = 50;

@@ -25,7 +25,7 @@ use pgrx::prelude::*;
 /// - Replies: `success` with `job_id` and `created`; `skipped` with `job_id` and `reason`.
 /// - Errors: `INVALID_PARAMS`, `DUPLICATE_ENTRY`, `DB_TIMEOUT_ERROR`, `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::too_many_arguments)]
 fn create_job(
     queue: Option<Text>,
@@ -63,7 +63,7 @@ fn create_job(
 ///   list `skipped` of those whose unique key was taken.
 /// - Errors: `INVALID_PARAMS` (names the member, such as `jobs[3].priority`), `DUPLICATE_ENTRY`, `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn create_jobs(jobs: Option<Jsonb>) -> Jsonb {
     guard::run(Function::CreateJobs, || create::many(jobs))
 }
@@ -78,7 +78,7 @@ fn create_jobs(jobs: Option<Jsonb>) -> Jsonb {
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION`, `LEASE_LOST`, `DUPLICATE_ENTRY` (the unique key
 ///   was taken meanwhile), `DB_DEADLOCK`, `DB_TIMEOUT_ERROR`, `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn update_job_status(
     job_id: Option<i64>,
     status: Option<Text>,
@@ -99,7 +99,7 @@ fn update_job_status(
 /// - `result`: any JSON up to `foreman.max_payload_bytes`. `lease_token`: as for `update_job_status`.
 /// - Replies and errors: as for `update_job_status`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn update_job_success(
     job_id: Option<i64>,
     result: default!(Option<Jsonb>, "NULL"),
@@ -115,7 +115,7 @@ fn update_job_success(
 /// - `error`: up to 64 kB of text. `lease_token`: as for `update_job_status`.
 /// - Replies and errors: as for `update_job_status`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn update_job_failure(
     job_id: Option<i64>,
     error: default!(Option<Text>, "NULL"),
@@ -134,7 +134,7 @@ fn update_job_failure(
 ///   with each job's, in the order of their ids.
 /// - Errors: `INVALID_PARAMS`, `DB_DEADLOCK`, `DB_TIMEOUT_ERROR`, `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn bulk_update_job_status(
     job_ids: Option<BigintArray>,
     status: Option<Text>,
@@ -154,7 +154,7 @@ fn bulk_update_job_status(
 /// - Replies: `success` with `job`.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn get_job(job_id: Option<i64>) -> Jsonb {
     guard::run(Function::GetJob, || list::get(arguments::job_id(job_id)?))
 }
@@ -167,7 +167,7 @@ fn get_job(job_id: Option<i64>) -> Jsonb {
 /// - Replies: `success` with `jobs` and, where more follow, `next_cursor`.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such queue).
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn list_jobs(
     queue: default!(Option<Text>, "NULL"),
     status: default!(Option<Text>, "NULL"),
@@ -194,7 +194,7 @@ fn list_jobs(
 /// - Replies: as for `update_job_status`.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION` (it has ended otherwise), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn cancel_job(job_id: Option<i64>, reason: default!(Option<Text>, "NULL")) -> Jsonb {
     guard::run(Function::CancelJob, || {
         let ending = Ending { result: None, error: arguments::text("reason", reason)? };
@@ -208,7 +208,7 @@ fn cancel_job(job_id: Option<i64>, reason: default!(Option<Text>, "NULL")) -> Js
 /// - Replies: `success` with `deleted` and the state it was in.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION` (it is running: cancel it first), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn delete_job(job_id: Option<i64>) -> Jsonb {
     guard::run(Function::DeleteJob, || remove::one(arguments::job_id(job_id)?))
 }
@@ -219,7 +219,7 @@ fn delete_job(job_id: Option<i64>) -> Jsonb {
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION` (it is running, or completed), `DUPLICATE_ENTRY`
 ///   (its unique key was taken meanwhile), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn retry_job(job_id: Option<i64>) -> Jsonb {
     guard::run(Function::RetryJob, || {
         let change = Change { only_ended: true, ..change(Status::Pending, None, None, None)? };
@@ -236,7 +236,7 @@ fn retry_job(job_id: Option<i64>) -> Jsonb {
 ///   `oldest_ready_seconds`.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such queue).
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn job_stats(queue: default!(Option<Text>, "NULL"), since_seconds: default!(Option<f64>, "NULL")) -> Jsonb {
     /// Ten years, in seconds.
     const MOST: f64 = 315_360_000.0;
@@ -255,7 +255,7 @@ fn job_stats(queue: default!(Option<Text>, "NULL"), since_seconds: default!(Opti
 /// - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `DB_TIMEOUT_ERROR` (somebody holds a lock: call again
 ///   later), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn maintain() -> Jsonb {
     /// Longest wait for a lock: others queue up behind a waiting one.
     const LOCK_TIMEOUT: i32 = 50;

@@ -18,7 +18,7 @@ use pgrx::prelude::*;
 /// - Replies: `success` with `key` and `version`.
 /// - Errors: `INVALID_PARAMS`, `VERSION_CONFLICT` (carries the present `version` and `value`), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn set_setting(
     key: Option<Text>,
     value: Option<Jsonb>,
@@ -35,7 +35,7 @@ fn set_setting(
 ///
 /// - Arguments, replies and errors: as for `set_setting`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn set_setting_text(
     key: Option<Text>,
     value: Option<Text>,
@@ -56,7 +56,7 @@ fn set_setting_text(
 ///   `updated_at`, `updated_by`.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn get_setting(key: Option<Text>, default_value: default!(Option<Jsonb>, "NULL")) -> Jsonb {
     guard::run(Function::GetSetting, || settings::get(&arguments::name("key", key)?, default_value))
 }
@@ -68,7 +68,7 @@ fn get_setting(key: Option<Text>, default_value: default!(Option<Jsonb>, "NULL")
 /// - Replies: `success` with `settings` and, where more follow, `next_cursor`.
 /// - Errors: `INVALID_PARAMS`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn list_settings(
     prefix: default!(Option<Text>, "NULL"),
     page_size: default!(Option<i32>, 20),
@@ -86,7 +86,7 @@ fn list_settings(
 /// - Replies: `success` with `key`, `deleted` and the version that the deletion has in the history.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
-#[search_path(pg_catalog, foreman, pg_temp)]
+#[search_path(pg_catalog, pg_temp)]
 fn delete_setting(key: Option<Text>) -> Jsonb {
     guard::run(Function::DeleteSetting, || settings::delete(&arguments::name("key", key)?))
 }

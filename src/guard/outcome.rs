@@ -117,6 +117,7 @@ fn facts_to_raise(error: Error, circumstances: Circumstances) -> Facts {
     match error {
         Error::Server(facts) | Error::Panic(facts) if guc::debug() || circumstances.callers_statement => *facts,
         Error::Server(facts) => Facts { message: facts.message, constraint: facts.constraint, detail: None, ..own },
+        Error::Told { constraint, .. } => Facts { constraint, ..own },
         _ => own,
     }
 }

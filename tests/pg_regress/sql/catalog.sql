@@ -19,7 +19,7 @@ SELECT proname, proparallel, provolatile FROM api WHERE proparallel <> 'u' OR pr
 SELECT proname FROM api WHERE proisstrict AND pronargs > 0 OR proretset OR prokind <> 'f' ORDER BY proname;
 -- The owner's rights and a fixed search_path, pg_temp last; foreman.execute alone has the caller's.
 SELECT proname, prosecdef, proconfig FROM api
-WHERE (prosecdef AND proconfig @> ARRAY['search_path=pg_catalog, foreman, pg_temp']) IS NOT TRUE
+WHERE (prosecdef AND proconfig @> ARRAY['search_path=pg_catalog, pg_temp']) IS NOT TRUE
 ORDER BY proname;
 -- No overloads; only types that a driver sends without a cast.
 SELECT proname, count(*) FROM pg_proc WHERE pronamespace = 'foreman'::regnamespace GROUP BY proname HAVING count(*) > 1;
