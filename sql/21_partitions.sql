@@ -5,6 +5,9 @@
 CREATE FUNCTION foreman.make_partition(day date) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- Times become text and are read again: some styles write a zone that means another one to the reader.
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 AS $$
 DECLARE
     part name := 'finished_job_' OPERATOR(pg_catalog.||) pg_catalog.to_char(day, 'YYYYMMDD');

@@ -8,6 +8,7 @@ use crate::pg::jsonb::{self, Kind};
 use crate::pg::spi;
 use crate::pg::statement::{self, CallersStatement, Refusal};
 use crate::reply::Reply;
+use std::ffi::CStr;
 
 /// Most rows that a reply may carry.
 const MAX_ROWS: i64 = 10_000;
@@ -41,8 +42,8 @@ pub fn run(statement: Option<Text>, params: Option<Jsonb>, max_rows: Option<i32>
     let params = parameters(params)?;
     let sql = statement::text_of(text);
     let (rows, count, truncated) = spi::connect(|connection| {
-        let refuse = |refusal| refused(refusal, &sql, params);
-        let prepared = CallersStatement::prepare(connection, &sql).map_err(refuse)?;
+        let refuse = |refusal| refused(refusal, sql, params);
+        let prepared = CallersStatement::prepare(connection, sql).map_err(refuse)?;
         let rows = prepared.run(connection, params, max_rows + 1).map_err(refuse)?;
         let shown = rows.processed().min(max_rows as usize);
         let truncated = rows.has_columns() && rows.processed() > shown;
@@ -69,7 +70,7 @@ fn parameters(params: Option<Jsonb>) -> Result<Jsonb, Error> {
 }
 
 /// The error of a statement that is none of ours to run.
-fn refused(refusal: Refusal, sql: &std::ffi::CString, params: Jsonb) -> Error {
+fn refused(refusal: Refusal, sql: &CStr, params: Jsonb) -> Error {
     let statement = |what: &str| {
         let text = statement::excerpt(sql, 256);
         Error::invalid("statement", format!("{what}: {text}").trim_end(), ALLOWED)

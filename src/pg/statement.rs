@@ -1,16 +1,14 @@
 //! A statement of the caller's: parsed, refused where it can't run in a subtransaction, its parameters' types
 //! inferred as the extended protocol does, its rows made JSON.
+//!
+//! Texts of the caller's stay in the server's memory, whose lack is an error: that of Rust's would end the process.
 
 use super::datum::{Jsonb, server_text};
 use super::jsonb::{self, Kind, Value};
 use super::spi::{Connection, Rows};
 use core::ffi::{CStr, c_char, c_int};
-use pgrx::{PgList, direct_function_call_as_datum, pg_sys};
-use std::ffi::CString;
+use pgrx::{PgList, StringInfo, direct_function_call_as_datum, pg_sys};
 use std::ptr;
-
-/// Longest text of a scalar parameter that is copied, in bytes: the server's own limit for a value.
-const MAX_PARAMETER: usize = 1 << 30;
 
 /// Why a text is not one statement that we run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +29,7 @@ pub struct CallersStatement {
 
 impl CallersStatement {
     /// Parses and plans. `connection` must stay open while the plan is used.
-    pub fn prepare(_: &Connection, sql: &CString) -> Result<Self, Refusal> {
+    pub fn prepare(_: &Connection, sql: &CStr) -> Result<Self, Refusal> {
         // SAFETY: the parse trees live in the connection's memory. parse_analyze_varparams scribbles on the
         // tree it is given, which nobody uses afterwards.
         unsafe {
@@ -127,20 +125,16 @@ fn typed(value: &Value, oid: pg_sys::Oid) -> Option<pg_sys::Datum> {
     if oid == pg_sys::JSONBOID {
         return Some(value.to_jsonb().datum());
     }
-    let is_json = oid == pg_sys::JSONOID;
     // SAFETY: a catalog look-up; InvalidOid for what is no array.
     let element = unsafe { pg_sys::get_element_type(oid) };
-    let is_array = element != pg_sys::InvalidOid;
-    let of_json = element == pg_sys::JSONOID || element == pg_sys::JSONBOID;
-    let mut text = match value.kind() {
-        _ if is_json => json_text(value.to_jsonb()),
-        Kind::Array if is_array => array_literal(value, of_json),
-        Kind::Array | Kind::Object => json_text(value.to_jsonb()),
-        Kind::String => value.string_bytes().map(<[u8]>::to_vec).unwrap_or_default(),
-        _ => value.scalar_text(MAX_PARAMETER).unwrap_or_default().into_bytes(),
+    let text = match value.kind() {
+        Kind::Array if element != pg_sys::InvalidOid => {
+            array_literal(value, element == pg_sys::JSONOID || element == pg_sys::JSONBOID)
+        }
+        Kind::String if oid != pg_sys::JSONOID => copy(value.string_bytes().unwrap_or_default()),
+        _ => json_text(value.to_jsonb()),
     };
-    text.push(0);
-    Some(input(oid, text.as_mut_ptr().cast()))
+    Some(input(oid, text.as_ptr().cast_mut()))
 }
 
 /// What a type's input function makes of a C string, or of NULL.
@@ -155,49 +149,69 @@ fn input(oid: pg_sys::Oid, text: *mut c_char) -> pg_sys::Datum {
 
 /// A JSON array as an array literal, in the server's encoding: members quoted, nested arrays as dimensions. Where the
 /// elements are JSON themselves, each member is one.
-fn array_literal(array: &Value, of_json: bool) -> Vec<u8> {
-    let mut literal = vec![b'{'];
+fn array_literal<'a>(array: &Value, of_json: bool) -> &'a CStr {
+    let mut literal = StringInfo::new();
+    write_array(&mut literal, array, of_json);
+    literal.push_bytes(b"\0");
+    // SAFETY: the buffer ends with a NUL, and its memory stays when it is let go: the memory context's.
+    unsafe { CStr::from_ptr(literal.into_char_ptr()) }
+}
+
+/// Appends an array literal.
+fn write_array(literal: &mut StringInfo, array: &Value, of_json: bool) {
+    // SAFETY: raises where the stack is nearly used up, as the server's own recursive functions do.
+    unsafe { pg_sys::check_stack_depth() };
+    literal.push_str("{");
     for (index, (_, member)) in jsonb::members_of(array).enumerate() {
         if index > 0 {
-            literal.push(b',');
+            literal.push_str(",");
         }
         match member.kind() {
-            _ if of_json => quote_into(&mut literal, &json_text(member.to_jsonb())),
-            Kind::Null => literal.extend_from_slice(b"NULL"),
-            Kind::Array => literal.extend(array_literal(&member, false)),
-            Kind::Object => quote_into(&mut literal, &json_text(member.to_jsonb())),
-            Kind::String => quote_into(&mut literal, member.string_bytes().unwrap_or_default()),
-            _ => quote_into(&mut literal, member.scalar_text(MAX_PARAMETER).unwrap_or_default().as_bytes()),
+            _ if of_json => quote_into(literal, json_text(member.to_jsonb()).to_bytes()),
+            Kind::Null => literal.push_str("NULL"),
+            Kind::Array => write_array(literal, &member, false),
+            Kind::String => quote_into(literal, member.string_bytes().unwrap_or_default()),
+            _ => quote_into(literal, json_text(member.to_jsonb()).to_bytes()),
         }
     }
-    literal.push(b'}');
-    literal
+    literal.push_str("}");
 }
 
 /// Quotes a member of an array literal. Backslash and quote are single bytes in every server encoding.
-fn quote_into(literal: &mut Vec<u8>, member: &[u8]) {
-    literal.push(b'"');
-    for byte in member {
-        if matches!(byte, b'"' | b'\\') {
-            literal.push(b'\\');
+fn quote_into(literal: &mut StringInfo, member: &[u8]) {
+    literal.push_str("\"");
+    for piece in member.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
+        // Each piece but the last ends with the byte that needs a backslash before it.
+        match piece.split_last() {
+            Some((last @ (b'"' | b'\\'), rest)) => {
+                literal.push_bytes(rest);
+                literal.push_bytes(&[b'\\', *last]);
+            }
+            _ => literal.push_bytes(piece),
         }
-        literal.push(*byte);
     }
-    literal.push(b'"');
+    literal.push_str("\"");
 }
 
-/// A jsonb's text in the server's encoding.
-fn json_text(document: Jsonb) -> Vec<u8> {
-    // SAFETY: jsonb_out takes a jsonb and answers a C string.
+/// A C string of these bytes in the current memory context.
+fn copy<'a>(bytes: &[u8]) -> &'a CStr {
+    // SAFETY: pointer and length are of one slice; the server copies it and ends it with a NUL. A jsonb string has
+    // none inside.
+    unsafe { CStr::from_ptr(pg_sys::pnstrdup(bytes.as_ptr().cast(), bytes.len())) }
+}
+
+/// A jsonb's text in the server's encoding: of a number its digits, of a boolean its word.
+fn json_text<'a>(document: Jsonb) -> &'a CStr {
+    // SAFETY: jsonb_out takes a jsonb and answers a C string in the current memory context.
     unsafe {
         let datum = direct_function_call_as_datum(pg_sys::jsonb_out, &[Some(document.datum())]);
-        CStr::from_ptr(datum.unwrap_or(pg_sys::Datum::null()).cast_mut_ptr::<c_char>()).to_bytes().to_vec()
+        CStr::from_ptr(datum.unwrap_or(pg_sys::Datum::null()).cast_mut_ptr::<c_char>())
     }
 }
 
 /// The first `limit` rows as a JSON array, copied to where the connection was opened.
 pub fn rows_as_json(rows: &Rows, limit: usize) -> Jsonb {
-    let mut array = pgrx::StringInfo::new();
+    let mut array = StringInfo::new();
     array.push_str("[");
     for (index, row) in rows.iter().take(limit).enumerate() {
         if index > 0 {
@@ -214,14 +228,13 @@ pub fn rows_as_json(rows: &Rows, limit: usize) -> Jsonb {
     }
 }
 
-/// The statement's text as a C string in the server's encoding.
-pub fn text_of(statement: super::datum::Text) -> CString {
-    // SAFETY: the datum is a text; text_to_cstring answers a C string in the current memory context.
+/// The statement's text as a C string in the server's encoding, in the current memory context.
+pub fn text_of<'a>(statement: super::datum::Text) -> &'a CStr {
+    // SAFETY: the datum is a text; text_to_cstring answers a C string.
     unsafe { CStr::from_ptr(pg_sys::text_to_cstring(pg_sys::pg_detoast_datum(statement.datum().cast_mut_ptr()))) }
-        .to_owned()
 }
 
 /// A short piece of the statement for a message.
-pub fn excerpt(statement: &CString, limit: usize) -> String {
+pub fn excerpt(statement: &CStr, limit: usize) -> String {
     server_text(statement.to_bytes(), limit)
 }
