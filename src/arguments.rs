@@ -183,7 +183,7 @@ pub fn object(argument: &'static str, value: Option<Jsonb>) -> Result<Jsonb, Err
 
 /// Options of a function that knows none yet: a place for what comes later, without a new signature.
 pub fn no_options(value: Option<Jsonb>) -> Result<(), Error> {
-    let Some(options) = value else { return Ok(()) };
+    let Some(options) = value.filter(|options| !jsonb::is_empty_object(*options)) else { return Ok(()) };
     match jsonb::members(object("options", Some(options))?).next() {
         None => Ok(()),
         Some((key, _)) => {

@@ -129,6 +129,21 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_trigger_that_create_job_fires_finds_nothing_by_the_callers_search_path() {
+        Spi::run(
+            "CREATE TABLE public.paths (path text);
+             CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN INSERT INTO public.paths VALUES (current_setting(''search_path'')); RETURN NEW; END';
+             CREATE TRIGGER note AFTER INSERT ON foreman.live_job FOR EACH ROW EXECUTE FUNCTION public.note();
+             SET search_path = public",
+        )
+        .unwrap();
+        assert_eq!(reply("foreman.create_job('paths')")["status"], "success");
+        assert_eq!(ask::<String>("SELECT path FROM public.paths"), "pg_catalog, pg_temp");
+        assert_eq!(ask::<String>("SELECT current_setting('search_path')"), "public");
+    }
+
+    #[pg_test]
     fn a_job_is_the_same_with_a_trigger_and_without() {
         let create = "foreman.create_job('same', '{\"a\": 1}', 't', 3, '2030-01-01 00:00:00Z', 'k', max_attempts => 7, metadata => '{\"m\": 2}')";
         let job = |id: &Value| reply(&format!("(foreman.get_job({id}) -> 'job') - '{{job_id,created_at}}'::text[]"));

@@ -4,6 +4,7 @@ use super::deadline::Deadline;
 use crate::error::{Code, Error, sqlstate_text};
 use crate::jobs::queue;
 use crate::pg::error_context::{self, Facts};
+use crate::pg::lock_timeout::Bound;
 use crate::pg::{raise, table, timeout};
 use crate::reply::Reply;
 use pgrx::pg_sys;
@@ -110,10 +111,9 @@ fn inside(
 ) -> Result<Reply, Error> {
     // Dropped before the error is looked at, also when one unwinds: nothing of ours fires later.
     let timer = bounds.and_then(|bounds| bounds.deadline.arm());
-    if let Some(milliseconds) = bounds.and_then(|bounds| bounds.lock_timeout) {
-        bound_lock_waits(milliseconds);
-    }
+    let lock_bound = bounds.and_then(|bounds| bounds.lock_timeout).map(Bound::set);
     let reply = work()?;
+    drop(lock_bound);
     drop(timer);
     // SAFETY: the subtransaction that `attempt` began is the current one: whoever began others inside, a
     // PL or another call of ours, has ended them.
@@ -127,30 +127,6 @@ fn roll_back(surroundings: &Surroundings) {
     // SAFETY: as for the release; after an error the subtransaction is still the current one.
     unsafe { pg_sys::RollbackAndReleaseCurrentSubTransaction() };
     surroundings.restore();
-}
-
-/// Sets `lock_timeout` for this subtransaction alone: its end undoes it, either way. A smaller one wins.
-fn bound_lock_waits(ours: i32) {
-    // SAFETY: reads a setting.
-    let present = unsafe { pg_sys::LockTimeout };
-    if present > 0 && present <= ours {
-        return;
-    }
-    let value = std::ffi::CString::new(ours.to_string()).unwrap_or_default();
-    // SAFETY: name and value are C strings that the server copies. GUC_ACTION_SAVE is undone at the end of
-    // the subtransaction that we are in.
-    unsafe {
-        pg_sys::set_config_option(
-            c"lock_timeout".as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
-    }
 }
 
 /// Runs `work` and catches what the server raises and what panics. The only place that does.

@@ -110,6 +110,13 @@ pub fn kind(document: Jsonb) -> Kind {
     members(document).next().map_or(Kind::Null, |(_, value)| value.kind())
 }
 
+/// Whether the document is `{}`, told by its header.
+pub fn is_empty_object(document: Jsonb) -> bool {
+    // SAFETY: as in `kind`.
+    let header = unsafe { (*root(document)).header };
+    header & (pg_sys::JB_FOBJECT | pg_sys::JB_CMASK) == pg_sys::JB_FOBJECT
+}
+
 /// The document's members: of an object with their keys, of an array without; of a scalar that scalar.
 pub fn members(document: Jsonb) -> Members {
     // SAFETY: the iterator reads from the detoasted jsonb, which lives as long as the memory context.

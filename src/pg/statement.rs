@@ -5,6 +5,7 @@
 
 use super::datum::{Jsonb, server_text};
 use super::jsonb::{self, Kind, Value};
+use super::lock_timeout;
 use super::spi::{Connection, Rows};
 use core::ffi::{CStr, c_char, c_int};
 use pgrx::{PgList, StringInfo, direct_function_call_as_datum, pg_sys};
@@ -30,6 +31,8 @@ pub struct CallersStatement {
 impl CallersStatement {
     /// Parses and plans. `connection` must stay open while the plan is used.
     pub fn prepare(_: &Connection, sql: &CStr) -> Result<Self, Refusal> {
+        // Planning may call functions of the caller's.
+        lock_timeout::become_setting();
         // SAFETY: the parse trees live in the connection's memory. parse_analyze_varparams scribbles on the
         // tree it is given, which nobody uses afterwards.
         unsafe {

@@ -68,10 +68,10 @@ impl Open {
                 && relation.trigdesc.is_null()
                 && relation.rd_rules.is_null()
                 && !form.relrowsecurity
-                && (*relation.rd_att).constr.as_ref().is_none_or(|constraints| !constraints.has_generated_stored)
                 && attributes.len() == columns.len()
                 && attributes.iter().zip(columns).all(|(attribute, (name, oid))| {
                     !attribute.attisdropped
+                        && attribute.attgenerated == 0
                         && is_type(attribute.atttypid, *oid)
                         && CStr::from_ptr(attribute.attname.data.as_ptr()) == *name
                 })

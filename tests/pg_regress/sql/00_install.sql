@@ -7,9 +7,12 @@ SELECT extname, extrelocatable FROM pg_extension WHERE extname = 'pg_foreman';
 -- What lies in a schema that somebody else made can't be trusted: the extension refuses to move in.
 DROP EXTENSION pg_foreman;
 SELECT to_regnamespace('foreman') AS schema_that_is_left;
+-- From 18 on the context tells where in the script.
+\set SHOW_CONTEXT never
 CREATE SCHEMA foreman;
 CREATE EXTENSION pg_foreman;
 DROP SCHEMA foreman;
+\set SHOW_CONTEXT errors
 
 -- Statements that the session has prepared before do not outlive the tables they were made for.
 CREATE EXTENSION pg_foreman;
