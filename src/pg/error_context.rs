@@ -104,6 +104,9 @@ const fn pgrx_class(class: &[u8; 2]) -> i32 {
 }
 
 /// Whether `error` is `last` raised again by pgrx, which reports every message through the format `%s`.
+///
+/// # Safety
+/// Both are whole `ErrorData`.
 unsafe fn is_echo(error: *const pg_sys::ErrorData, last: *const pg_sys::ErrorData) -> bool {
     // SAFETY: both are whole ErrorData made by CopyErrorData; their texts are NULL or NUL-terminated.
     unsafe {
@@ -114,12 +117,18 @@ unsafe fn is_echo(error: *const pg_sys::ErrorData, last: *const pg_sys::ErrorDat
 }
 
 /// The bytes of a C string, none for NULL.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated, and lives as long as the result is used.
 unsafe fn bytes<'a>(text: *const core::ffi::c_char) -> Option<&'a [u8]> {
     // SAFETY: the caller's text is NULL or NUL-terminated.
     (!text.is_null()).then(|| unsafe { core::ffi::CStr::from_ptr(text) }.to_bytes())
 }
 
 /// Turns the server's record into text of our own and frees it.
+///
+/// # Safety
+/// `error` was made by CopyErrorData, and nobody uses it afterwards.
 unsafe fn facts_of(error: *mut pg_sys::ErrorData) -> Facts {
     // SAFETY: as for `bytes`; the encoding of an error's texts is the server's.
     let text = |value: *const core::ffi::c_char| unsafe { bytes(value) }.map(|b| datum::server_text(b, MAX_TEXT));
