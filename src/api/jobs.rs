@@ -24,8 +24,8 @@ use pgrx::prelude::*;
 /// - `max_attempts`: 1 to 1000; NULL is the queue's. `metadata`: a JSON object. `options`: none yet.
 /// - Replies: `success` with `job_id` and `created`; `skipped` with `job_id` and `reason`.
 /// - Errors: `INVALID_PARAMS`, `DUPLICATE_ENTRY`, `DB_TIMEOUT_ERROR`, `READ_ONLY`.
-// No search_path of its own: setting it took a sixth of the call, which mostly runs no statement (docs/adr/0005).
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
 #[allow(clippy::too_many_arguments)]
 fn create_job(
     queue: Option<Text>,

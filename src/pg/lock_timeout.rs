@@ -4,9 +4,9 @@
 //! one back. While no statement runs, nothing but we can look at it, so the server's variable is enough; it becomes a
 //! setting with the first statement, since that may run somebody's SET, which has to find the session's own value.
 
-use super::guc;
 use pgrx::pg_sys;
 use std::cell::Cell;
+use std::ffi::{CStr, CString};
 
 thread_local! {
     /// The variable as it was, and the bound in force, while the bound is not a setting.
@@ -51,7 +51,25 @@ fn put_back() -> Option<i32> {
 /// Makes the bound a setting: to be called before anything runs that may change settings.
 pub fn become_setting() {
     if let Some(milliseconds) = put_back() {
-        let value = std::ffi::CString::new(milliseconds.to_string()).unwrap_or_default();
-        guc::set_for_subtransaction(c"lock_timeout", &value);
+        let value = CString::new(milliseconds.to_string()).unwrap_or_default();
+        set_for_subtransaction(&value);
+    }
+}
+
+/// Sets `lock_timeout` until the present subtransaction ends, either way.
+fn set_for_subtransaction(value: &CStr) {
+    // SAFETY: both are C strings that the server copies. GUC_ACTION_SAVE is undone at the end of the
+    // subtransaction.
+    unsafe {
+        pg_sys::set_config_option(
+            c"lock_timeout".as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
     }
 }

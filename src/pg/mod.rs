@@ -4,7 +4,6 @@ pub mod activity;
 pub mod compat;
 pub mod datum;
 pub mod error_context;
-pub mod guc;
 pub mod jsonb;
 pub mod latch;
 pub mod lock_timeout;

@@ -4,7 +4,7 @@
 //! wrote outside of the subtransaction; here each statement sees all that went before it.
 
 use super::datum::{Array, Jsonb, Text, Timestamptz, server_text};
-use super::{guc, lock_timeout};
+use super::lock_timeout;
 use core::ffi::{CStr, c_char, c_int};
 use pgrx::pg_sys;
 use std::ptr;
@@ -116,7 +116,6 @@ impl Bind for &str {
 impl Connection {
     /// Runs a statement of ours and gives its rows.
     pub fn run(&self, statement: &Statement, parameters: &[&dyn Bind]) -> Rows {
-        pin_search_path();
         debug_assert_eq!(parameters.len(), statement.arguments.len());
         self.execute(statement.plan(), parameters.iter().map(|p| p.bind()), 0)
     }
@@ -144,19 +143,6 @@ impl Connection {
         }
     }
 }
-
-/// Sees to it that a statement of ours, and a trigger that it fires with the owner's rights, finds no object of the
-/// caller's in the place of another. Most functions have the path set already, where every DBA looks for it; for the
-/// others it is set here, for as long as the guard's subtransaction lasts.
-fn pin_search_path() {
-    // SAFETY: the server's own C string of the setting in force.
-    if unsafe { CStr::from_ptr(pg_sys::namespace_search_path) } != PATH {
-        guc::set_for_subtransaction(c"search_path", PATH);
-    }
-}
-
-/// The path that our functions have.
-const PATH: &CStr = c"pg_catalog, pg_temp";
 
 /// The rows of a statement, valid until the connection closes.
 pub struct Rows {

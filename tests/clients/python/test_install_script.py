@@ -6,18 +6,10 @@ import subprocess
 import sys
 
 
-# docs/adr/0005: its statements are pinned where they are run.
-CREATE_JOB = (
-    "foreman.create_job(queue text,payload jsonb,job_type text,priority integer,run_at timestamptz,unique_key text,"
-    "on_duplicate text,max_attempts integer,metadata jsonb,options jsonb)"
-)
-
-
 def findings(*scripts):
     """What pgspot has to say of the scripts. PS010 is left out: pgrx writes CREATE SCHEMA IF NOT EXISTS, after our own
     CREATE SCHEMA has failed where somebody had made one."""
-    command = [pathlib.Path(sys.executable).with_name("pgspot"), "--ignore", "PS010"]
-    command += ["--proc-without-search-path", CREATE_JOB, *scripts]
+    command = [pathlib.Path(sys.executable).with_name("pgspot"), "--ignore", "PS010", *scripts]
     found = subprocess.run(command, capture_output=True, text=True)
     return found.stdout + found.stderr
 

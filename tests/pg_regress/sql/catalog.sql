@@ -17,8 +17,7 @@ SELECT p.* FROM pg_proc AS p WHERE p.pronamespace = 'foreman'::regnamespace AND 
 -- None may run in a parallel worker, where no subtransaction can be opened.
 SELECT proname, proparallel, provolatile FROM api WHERE proparallel <> 'u' OR provolatile <> 'v' ORDER BY proname;
 SELECT proname FROM api WHERE proisstrict AND pronargs > 0 OR proretset OR prokind <> 'f' ORDER BY proname;
--- The owner's rights and a fixed search_path, pg_temp last. foreman.execute has the caller's, and create_job's
--- statements have theirs set where they are run.
+-- The owner's rights and a fixed search_path, pg_temp last; foreman.execute alone has the caller's.
 SELECT proname, prosecdef, proconfig FROM api
 WHERE (prosecdef AND proconfig @> ARRAY['search_path=pg_catalog, pg_temp']) IS NOT TRUE
 ORDER BY proname;
