@@ -53,7 +53,7 @@ pub fn run(statement: Option<Text>, params: Option<Jsonb>, max_rows: Option<i32>
     Ok(Reply::success()
         .field("row_count", count as i64)
         .optional("truncated", truncated.then_some(true))
-        .merge(rows.as_member("rows")))
+        .document("rows", rows))
 }
 
 /// What a statement has to be.

@@ -3,17 +3,18 @@
 use crate::error::{Code, Error, sqlstate_text};
 use crate::guc;
 use crate::pg::datum::Jsonb;
+use crate::pg::document::{self, Member};
 use crate::pg::error_context::Facts;
 use pgrx::PgSqlErrorCode;
-use std::fmt::Write;
+use serde_json::Value;
 use std::time::Duration;
 
-/// A reply under construction: fields as JSON text, and perhaps a document that the server made.
+/// A reply under construction: its fields, and perhaps an object that the server made.
 ///
-/// What is jsonb already is merged as such and never becomes text: a payload comes back equal.
+/// What is jsonb already stays as it is and never becomes text: a payload comes back equal.
 #[derive(Debug)]
 pub struct Reply {
-    fields: String,
+    fields: Vec<(&'static str, Member)>,
     body: Option<Jsonb>,
 }
 
@@ -37,7 +38,7 @@ pub struct Circumstances {
 impl Reply {
     /// A reply with this status and nothing else yet.
     fn with_status(status: &str) -> Self {
-        Self { fields: format!("{{\"status\":\"{status}\""), body: None }
+        Self { fields: Vec::new(), body: None }.field("status", status)
     }
 
     /// The call did what it was asked.
@@ -52,21 +53,27 @@ impl Reply {
 
     /// A document that is handed on as it is.
     pub fn verbatim(document: Jsonb) -> Self {
-        Self { fields: String::new(), body: Some(document) }
+        Self { fields: Vec::new(), body: Some(document) }
     }
 
     /// Adds a field.
-    pub fn field(mut self, name: &str, value: impl Json) -> Self {
-        self.push(name, value);
+    pub fn field(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.fields.push((name, Member::Value(value.into())));
         self
     }
 
     /// Adds a field if there is a value.
-    pub fn optional(self, name: &str, value: Option<impl Json>) -> Self {
+    pub fn optional(self, name: &'static str, value: Option<impl Into<Value>>) -> Self {
         match value {
             Some(value) => self.field(name, value),
             None => self,
         }
+    }
+
+    /// Adds a document as a field.
+    pub fn document(mut self, name: &'static str, document: Jsonb) -> Self {
+        self.fields.push((name, Member::Document(document)));
+        self
     }
 
     /// Adds the fields of an object that the server made.
@@ -78,40 +85,24 @@ impl Reply {
         self
     }
 
-    /// Adds a field in place.
-    fn push(&mut self, name: &str, value: impl Json) {
-        let _ = write!(self.fields, ",\"{name}\":");
-        value.write(&mut self.fields);
-    }
-
     /// The reply as the caller gets it.
-    pub fn into_jsonb(mut self) -> Jsonb {
-        if let (Some(document), true) = (self.body, self.fields.is_empty()) {
-            return document;
-        }
-        self.fields.push('}');
-        let envelope = Jsonb::parse(&self.fields);
+    pub fn into_jsonb(self) -> Jsonb {
         match self.body {
-            Some(body) => body.merge(envelope),
-            None => envelope,
+            Some(body) if self.fields.is_empty() => body,
+            Some(body) => body.merge(document::object(&self.fields)),
+            None => document::object(&self.fields),
         }
     }
 
     /// Completes the reply of a call that did not fail.
-    pub fn told(mut self, circumstances: Circumstances) -> Self {
+    pub fn told(self, circumstances: Circumstances) -> Self {
         if self.fields.is_empty() {
             return self;
         }
-        if circumstances.attempts > 1 || circumstances.callers_statement {
-            self.push("attempts", i64::from(circumstances.attempts));
-        }
-        if circumstances.callers_statement {
-            self.push("duration_ms", circumstances.took.as_micros() as f64 / 1000.0);
-        }
-        if circumstances.in_transaction {
-            self.push("in_transaction", true);
-        }
-        self
+        let Circumstances { attempts, callers_statement, took, in_transaction, .. } = circumstances;
+        self.optional("attempts", (attempts > 1 || callers_statement).then_some(attempts))
+            .optional("duration_ms", callers_statement.then_some(took.as_micros() as f64 / 1000.0))
+            .optional("in_transaction", in_transaction.then_some(true))
     }
 
     /// The reply of a call that failed.
@@ -119,14 +110,14 @@ impl Reply {
         let code = error.code();
         let reply = Self::with_status("error")
             .field("error_code", code.name())
-            .field("http_status", i64::from(code.http_status()))
-            .field("sqlstate", error.sqlstate().as_str())
-            .field("message", message(error).as_str())
+            .field("http_status", code.http_status())
+            .field("sqlstate", error.sqlstate())
+            .field("message", message(error))
             .field("retryable", code.retryable() || circumstances.whole_transaction)
-            .field("attempts", i64::from(circumstances.attempts));
+            .field("attempts", circumstances.attempts);
         let reply = reply.facts_of(error).scope(code, circumstances).constraint(error, circumstances);
         match error.facts() {
-            Some(facts) if guc::debug() => reply.field("debug_details", Debug(error, facts)),
+            Some(facts) if guc::debug() => reply.field("debug_details", debug_details(error, facts)),
             _ => reply,
         }
     }
@@ -142,14 +133,12 @@ impl Reply {
             }
             Error::Transition { job_id, from, to, allowed } => {
                 let allowed: Vec<_> = allowed.iter().map(|status| status.name()).collect();
-                self.field("job_id", *job_id).field("from", from.name()).field("to", *to).field("allowed", &allowed[..])
+                self.field("job_id", *job_id).field("from", from.name()).field("to", *to).field("allowed", allowed)
             }
             Error::LeaseLost { job_id } => self.field("job_id", *job_id),
             Error::VersionConflict { key, expected, version, value } => {
-                let reply = self
-                    .field("key", key.as_str())
-                    .field("expected_version", i64::from(*expected))
-                    .field("version", i64::from(*version));
+                let reply =
+                    self.field("key", key.as_str()).field("expected_version", *expected).field("version", *version);
                 match value {
                     Some(object) => reply.merge(*object),
                     None => reply,
@@ -195,54 +184,24 @@ fn is_own(facts: &Facts) -> bool {
     sqlstate_text(facts.sqlstate).starts_with("JF")
 }
 
-/// What can be a field.
-pub trait Json {
-    /// Appends the value as JSON text.
-    fn write(&self, out: &mut String);
-}
-
-macro_rules! json_by_serde {
-    ($($type:ty),*) => {
-        $(impl Json for $type {
-            fn write(&self, out: &mut String) {
-                // Plain strings, numbers and lists of them: serde_json has no way to fail on these.
-                out.push_str(&serde_json::to_string(self).unwrap_or_else(|_| "null".to_owned()));
-            }
-        })*
-    };
-}
-
-json_by_serde!(&str, bool, f64, &[&str], &[i64], serde_json::Value);
-
-impl Json for i64 {
-    fn write(&self, out: &mut String) {
-        let _ = write!(out, "{self}");
-    }
-}
-
 /// `debug_details`: what the server said, for those who may know.
-struct Debug<'a>(&'a Error, &'a Facts);
-
-impl Json for Debug<'_> {
-    fn write(&self, out: &mut String) {
-        let Debug(error, facts) = self;
-        let mut details = serde_json::Map::new();
-        let mut add = |name: &str, text: Option<&str>| {
-            if let Some(text) = text {
-                details.insert(name.to_owned(), text.into());
-            }
-        };
-        add("exception_type", Some(&exception_type(error, facts)));
-        add("exception_message", Some(&facts.message));
-        add("detail", facts.detail.as_deref());
-        add("hint", facts.hint.as_deref());
-        add("context", facts.context.as_deref());
-        add("schema", facts.schema.as_deref());
-        add("table", facts.table.as_deref());
-        add("column", facts.column.as_deref());
-        add("constraint", facts.constraint.as_deref());
-        serde_json::Value::Object(details).write(out);
-    }
+fn debug_details(error: &Error, facts: &Facts) -> Value {
+    let kind = exception_type(error, facts);
+    [
+        ("exception_type", Some(&kind)),
+        ("exception_message", Some(&facts.message)),
+        ("detail", facts.detail.as_ref()),
+        ("hint", facts.hint.as_ref()),
+        ("context", facts.context.as_ref()),
+        ("schema", facts.schema.as_ref()),
+        ("table", facts.table.as_ref()),
+        ("column", facts.column.as_ref()),
+        ("constraint", facts.constraint.as_ref()),
+    ]
+    .into_iter()
+    .filter_map(|(name, text)| Some((name.to_owned(), text?.as_str().into())))
+    .collect::<serde_json::Map<_, _>>()
+    .into()
 }
 
 /// The server's name for the condition, such as `deadlock_detected`; a SQLSTATE that it has no name for as it is.

@@ -144,11 +144,13 @@ impl Failure {
             | CaughtError::RustPanic { ereport: report, .. } => report,
         };
         let seen = facts.filter(|_| matches!(caught, CaughtError::PostgresError(_)));
+        // A panic's text may have a NUL in it, for which neither a jsonb nor a C string has a place.
+        let text = |text: &str| text.replace('\0', " ");
         let facts = seen.unwrap_or_else(|| Facts {
             sqlstate: report.sql_error_code() as i32,
-            message: report.message().to_owned(),
-            detail: report.detail().map(str::to_owned),
-            hint: report.hint().map(str::to_owned),
+            message: text(report.message()),
+            detail: report.detail().map(text),
+            hint: report.hint().map(text),
             ..Facts::default()
         });
         Self { facts, is_panic: matches!(caught, CaughtError::RustPanic { .. }), by_deadline }

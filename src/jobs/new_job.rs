@@ -4,6 +4,7 @@ use crate::arguments;
 use crate::error::Error;
 use crate::jobs::iso_time;
 use crate::pg::datum::{Jsonb, Text, Timestamptz};
+use crate::pg::document;
 use crate::pg::jsonb::{self, Kind, Value};
 use std::borrow::Cow;
 
@@ -97,7 +98,7 @@ pub fn from_array(jobs: Option<Jsonb>) -> Result<Vec<NewJob>, Error> {
     if jsonb::kind(jobs) != Kind::Array {
         return Err(Error::invalid("jobs", arguments::kind_name(jsonb::kind(jobs)), ALLOWED));
     }
-    let (mut checked, nothing) = (Vec::new(), Jsonb::empty_object());
+    let (mut checked, nothing) = (Vec::new(), document::object(&[]));
     for (index, (_, member)) in jsonb::members(jobs).enumerate() {
         if index >= arguments::MAX_MEMBERS {
             return Err(Error::invalid("jobs", "more than 10000 members", ALLOWED));

@@ -132,29 +132,6 @@ impl Jsonb {
         unsafe { pg_sys::toast_raw_datum_size(self.0) }
     }
 
-    /// Parses JSON text. What we make ourselves always parses; what doesn't raises a server error.
-    pub fn parse(json: &str) -> Jsonb {
-        let mut text = to_server_encoding(json).to_vec();
-        text.push(0);
-        // SAFETY: jsonb_in reads a C string and answers a jsonb, never NULL.
-        let datum = unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) };
-        Jsonb(datum.unwrap_or(pg_sys::Datum::null()))
-    }
-
-    /// `{}` in the current memory context.
-    pub fn empty_object() -> Jsonb {
-        Jsonb::parse("{}")
-    }
-
-    /// An object whose one member is this document.
-    pub fn as_member(self, name: &str) -> Jsonb {
-        let path = Array::of_names(&[name]).datum();
-        let arguments = [Some(Jsonb::empty_object().0), Some(path), Some(self.0), Some(true.into())];
-        // SAFETY: jsonb_set takes a jsonb, a text[], a jsonb and a boolean and answers a jsonb, never NULL for these.
-        let datum = unsafe { direct_function_call_as_datum(pg_sys::jsonb_set, &arguments) };
-        Jsonb(datum.unwrap_or(pg_sys::Datum::null()))
-    }
-
     /// Both objects in one; on equal keys `other` wins.
     pub fn merge(self, other: Jsonb) -> Jsonb {
         // SAFETY: jsonb_concat takes two jsonb and answers one, never NULL.
@@ -320,7 +297,7 @@ fn from_server_encoding(bytes: &[u8]) -> String {
 }
 
 /// Converts from UTF-8 to the database's encoding. A character that it lacks raises.
-fn to_server_encoding(text: &str) -> &[u8] {
+pub(super) fn to_server_encoding(text: &str) -> &[u8] {
     if text.is_ascii() {
         return text.as_bytes();
     }

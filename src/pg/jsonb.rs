@@ -117,6 +117,13 @@ pub fn is_empty_object(document: Jsonb) -> bool {
     header & (pg_sys::JB_FOBJECT | pg_sys::JB_CMASK) == pg_sys::JB_FOBJECT
 }
 
+/// The document as a value that is put into another.
+pub fn whole(document: Jsonb) -> pg_sys::JsonbValue {
+    let mut value = pg_sys::JsonbValue { type_: jbvBinary, ..Default::default() };
+    value.val.binary.data = root(document);
+    value
+}
+
 /// The document's members: of an object with their keys, of an array without; of a scalar that scalar.
 pub fn members(document: Jsonb) -> Members {
     // SAFETY: the iterator reads from the detoasted jsonb, which lives as long as the memory context.
@@ -132,12 +139,10 @@ pub fn members_of(value: &Value) -> Members {
 
 /// A JSON string of this text, in the current memory context.
 pub fn of_text(text: Text) -> Jsonb {
-    // SAFETY: all zeroes is a JsonbValue; then it is made a string that lies in the detoasted text. The result is
-    // a copy.
+    let mut value = pg_sys::JsonbValue { type_: jbvString, ..Default::default() };
+    // SAFETY: the string lies in the detoasted text. The result is a copy.
     unsafe {
         let varlena = pg_sys::pg_detoast_datum_packed(text.datum().cast_mut_ptr());
-        let mut value = std::mem::MaybeUninit::<pg_sys::JsonbValue>::zeroed().assume_init();
-        value.type_ = jbvString;
         value.val.string.len = pgrx::varlena::varsize_any_exhdr(varlena) as i32;
         value.val.string.val = pgrx::varlena::vardata_any(varlena).cast_mut();
         Jsonb::from_raw(pg_sys::JsonbValueToJsonb(&mut value).into())
@@ -154,13 +159,11 @@ pub struct Members {
 impl Members {
     /// One step of the server's iterator.
     fn step(&mut self) -> (pg_sys::JsonbIteratorToken::Type, pg_sys::JsonbValue) {
-        let mut value = std::mem::MaybeUninit::<pg_sys::JsonbValue>::zeroed();
-        // SAFETY: all zeroes is a JsonbValue (jbvNull); the server fills it in.
-        unsafe {
-            let token = pg_sys::JsonbIteratorNext(&mut self.iterator, value.as_mut_ptr(), self.skip);
-            self.skip = true;
-            (token, value.assume_init())
-        }
+        let mut value = pg_sys::JsonbValue::default();
+        // SAFETY: the iterator is over a container that still lives; the server fills the value in.
+        let token = unsafe { pg_sys::JsonbIteratorNext(&mut self.iterator, &mut value, self.skip) };
+        self.skip = true;
+        (token, value)
     }
 }
 

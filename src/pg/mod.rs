@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod compat;
 pub mod datum;
+pub mod document;
 pub mod error_context;
 pub mod jsonb;
 pub mod latch;

@@ -91,7 +91,7 @@ pub fn set(wanted: &Wanted) -> Result<Reply, Error> {
             return Err(conflict(connection, wanted));
         };
         connection.run(&REMEMBER, &[&key]);
-        Ok(Reply::success().field("key", key).field("version", i64::from(version)))
+        Ok(Reply::success().field("key", key).field("version", version))
     })
 }
 
@@ -119,9 +119,7 @@ pub fn get(key: &str, default: Option<Jsonb>) -> Result<Reply, Error> {
     let reply = |found: bool| Reply::success().field("found", found);
     match (found, default) {
         (Some(setting), _) => Ok(reply(true).merge(setting)),
-        (None, Some(value)) => {
-            Ok(reply(false).field("key", key).field("version", 0i64).merge(value.as_member("value")))
-        }
+        (None, Some(value)) => Ok(reply(false).field("key", key).field("version", 0).document("value", value)),
         (None, None) => Err(Error::NotFound { kind: "setting", name: key.to_owned() }),
     }
 }
@@ -130,9 +128,7 @@ pub fn get(key: &str, default: Option<Jsonb>) -> Result<Reply, Error> {
 pub fn delete(key: &str) -> Result<Reply, Error> {
     let version = spi::connect(|connection| connection.run(&DELETE, &[&key]).first().and_then(|row| row.integer(1)));
     match version {
-        Some(version) => {
-            Ok(Reply::success().field("key", key).field("deleted", true).field("version", i64::from(version)))
-        }
+        Some(version) => Ok(Reply::success().field("key", key).field("deleted", true).field("version", version)),
         None => Err(Error::NotFound { kind: "setting", name: key.to_owned() }),
     }
 }
