@@ -14,6 +14,17 @@ CREATE TABLE foreman.queue (
 );
 COMMENT ON TABLE foreman.queue IS 'A queue and its policy; made on first use.';
 
+CREATE FUNCTION foreman.table_changed() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'table_changed_wrapper';
+COMMENT ON FUNCTION foreman.table_changed() IS 'Tells all sessions that what they remember of a table may no longer hold.';
+
+-- ALWAYS, and by row, so that it fires in a replication's apply process as well. TRUNCATE tells of itself.
+CREATE TRIGGER queue_changed AFTER UPDATE OR DELETE ON foreman.queue
+    FOR EACH ROW EXECUTE FUNCTION foreman.table_changed();
+ALTER TABLE foreman.queue ENABLE ALWAYS TRIGGER queue_changed;
+COMMENT ON TRIGGER queue_changed ON foreman.queue IS 'Makes sessions forget the queues that they remember.';
+
 CREATE SEQUENCE foreman.job_id_seq AS bigint;
 COMMENT ON SEQUENCE foreman.job_id_seq IS 'Ids of jobs, live and finished.';
 

@@ -10,6 +10,7 @@ mod execute;
 mod health;
 mod jobs;
 mod settings;
+mod triggers;
 
 use pgrx::extension_sql_file;
 

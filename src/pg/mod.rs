@@ -5,6 +5,7 @@ pub mod compat;
 pub mod datum;
 pub mod document;
 pub mod error_context;
+pub mod invalidation;
 pub mod jsonb;
 pub mod latch;
 pub mod lock_timeout;

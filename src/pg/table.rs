@@ -1,8 +1,8 @@
-//! The way past the executor for the two steps that every `create_job` takes: finding its queue by name, and putting
-//! one row into a table. As statements they were three quarters of the call's instructions.
+//! The way past the executor for the two steps that `create_job` takes: finding its queue by name, and putting one row
+//! into a table. As statements they were three quarters of the call's instructions.
 //!
-//! Both answer "not this way" where anything about the table is out of the ordinary (triggers, rules, row security,
-//! other columns than we know); then the caller's statement does the same.
+//! Both answer "not this way" where anything about the table is out of the ordinary (row security, other columns than
+//! we know, and for a new row triggers and rules); then the caller's statement does the same.
 
 use super::compat::bare;
 use super::datum::Text;
@@ -50,23 +50,18 @@ impl Open {
         unsafe {
             let name = pg_sys::makeRangeVar(SCHEMA.as_ptr().cast_mut(), table.name.as_ptr().cast_mut(), -1);
             let open = Open(pg_sys::table_openrv(name, lock as pg_sys::LOCKMODE));
-            open.is_ordinary(table.columns).then_some(open)
+            open.is_as_known(table.columns).then_some(open)
         }
     }
 
-    /// Whether nothing but the executor's plain path is needed, and the columns are those that we know.
-    ///
-    /// # Safety
-    /// The relation is open.
-    unsafe fn is_ordinary(&self, columns: &[(&CStr, pg_sys::Oid)]) -> bool {
-        // SAFETY: the caller's; the descriptor has natts attributes.
+    /// Whether the table is a plain one, all of whose rows we may see, with the columns that we know.
+    fn is_as_known(&self, columns: &[(&CStr, pg_sys::Oid)]) -> bool {
+        // SAFETY: the relation is open; the descriptor has natts attributes.
         unsafe {
             let relation = &*self.0;
             let form = &*relation.rd_rel;
             let attributes = PgTupleDesc::from_pg_unchecked(relation.rd_att);
             form.relkind == pg_sys::RELKIND_RELATION as core::ffi::c_char
-                && relation.trigdesc.is_null()
-                && relation.rd_rules.is_null()
                 && !form.relrowsecurity
                 && attributes.len() == columns.len()
                 && attributes.iter().zip(columns).all(|(attribute, (name, oid))| {
@@ -76,6 +71,12 @@ impl Open {
                         && CStr::from_ptr(attribute.attname.data.as_ptr()) == *name
                 })
         }
+    }
+
+    /// Whether a new row sets nothing else in motion.
+    fn takes_rows_silently(&self) -> bool {
+        // SAFETY: the relation is open.
+        unsafe { (*self.0).trigdesc.is_null() && (*self.0).rd_rules.is_null() }
     }
 }
 
@@ -98,7 +99,8 @@ fn is_type(is: pg_sys::Oid, wanted: pg_sys::Oid) -> bool {
 /// Puts one row into the table, its values in the order of the columns; false, and nothing done, where that takes a
 /// statement.
 pub fn insert(table: &Table, values: &[Value]) -> bool {
-    let Some(open) = Open::of(table, pg_sys::RowExclusiveLock) else { return false };
+    let open = Open::of(table, pg_sys::RowExclusiveLock).filter(Open::takes_rows_silently);
+    let Some(open) = open else { return false };
     debug_assert_eq!(values.len(), table.columns.len());
     // SAFETY: this is how the server's own logical apply worker stores a row: an executor state without a plan, the
     // relation's result info with its indexes, a virtual slot of the relation's descriptor, whose arrays have an
@@ -146,12 +148,20 @@ impl Value {
     }
 }
 
-/// The first row whose column number `column`, the first of `index`, is `key`, as its column values; `None` where there is none to be seen by
-/// the caller's snapshot, or where it takes a statement to tell.
-pub fn find(table: &Table, index: &CStr, column: i16, key: Text) -> Option<Vec<Option<pg_sys::Datum>>> {
+/// A row that was found.
+pub struct Found {
+    pub columns: Vec<Option<pg_sys::Datum>>,
+    /// Whether it stays what it is should this transaction be undone.
+    pub is_settled: bool,
+}
+
+/// The row whose column number `column`, the first of `index`, is `key`, as it is now, whatever the caller's snapshot
+/// sees; `None` where there is none, or where it takes a statement to tell.
+pub fn find(table: &Table, index: &CStr, column: i16, key: Text) -> Option<Found> {
     let open = Open::of(table, pg_sys::AccessShareLock)?;
     // SAFETY: the index is the table's own; the scan key compares a text column for equality, in the collation "C"
-    // that ScanKeyInit sets and the index has. Values are copied out of the buffer before the scan ends.
+    // that ScanKeyInit sets and the index has. The snapshot is registered for as long as the scan lasts, or until the
+    // subtransaction is rolled back. Values are copied out of the buffer before the scan ends.
     unsafe {
         let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false);
         let index = pg_sys::get_relname_relid(index.as_ptr(), schema);
@@ -161,11 +171,16 @@ pub fn find(table: &Table, index: &CStr, column: i16, key: Text) -> Option<Vec<O
         let mut scan_key = pg_sys::ScanKeyData::default();
         let equal = pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber;
         pg_sys::ScanKeyInit(&mut scan_key, column, equal, pg_sys::Oid::from(pg_sys::F_TEXTEQ), key.datum());
-        let scan = pg_sys::systable_beginscan(open.0, index, true, pg_sys::GetActiveSnapshot(), 1, &mut scan_key);
+        let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
+        let scan = pg_sys::systable_beginscan(open.0, index, true, snapshot, 1, &mut scan_key);
         let tuple = pg_sys::systable_getnext(scan);
-        let row = (!tuple.is_null()).then(|| columns_of(pg_sys::heap_copytuple(tuple), (*open.0).rd_att));
+        let found = (!tuple.is_null()).then(|| Found {
+            columns: columns_of(pg_sys::heap_copytuple(tuple), (*open.0).rd_att),
+            is_settled: !pg_sys::TransactionIdIsCurrentTransactionId((*(*tuple).t_data).t_choice.t_heap.t_xmin),
+        });
         pg_sys::systable_endscan(scan);
-        row
+        pg_sys::UnregisterSnapshot(snapshot);
+        found
     }
 }
 

@@ -13,6 +13,7 @@ mod memory;
 mod nesting;
 mod on_error;
 mod payloads;
+mod queues;
 mod server_log;
 mod settings;
 mod standby;
