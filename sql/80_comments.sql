@@ -148,8 +148,8 @@ COMMENT ON FUNCTION foreman.job_stats IS
 COMMENT ON FUNCTION foreman.maintain IS
 'Does the upkeep that nobody else does: partitions for the week ahead, and finished jobs moved into them.
 
-- To be called once a day or more often, outside of a transaction block: its locks are not held for long. It waits at most 50 ms for a lock; what it
-  can''t do at once the next call does.
+- To be called once a day or more often, outside of a transaction block, which would hold its locks for longer. It
+  waits at most 50 ms for a lock; what it can''t do at once the next call does.
 - Replies: `success` with `partitions_made` and `jobs_moved`; `skipped` where another session is at it.
 - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `DB_TIMEOUT_ERROR` (somebody holds a lock: call again
   later), `READ_ONLY`.';
