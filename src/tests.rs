@@ -145,7 +145,8 @@ mod tests {
 
     #[pg_test]
     fn a_job_is_the_same_with_a_trigger_and_without() {
-        let create = "foreman.create_job('same', '{\"a\": 1}', 't', 3, '2030-01-01 00:00:00Z', 'k', max_attempts => 7, metadata => '{\"m\": 2}')";
+        let create = "foreman.create_job('same', '{\"a\": 1}', 't', 3, '2030-01-01 00:00:00Z', 'k', max_attempts => 7, \
+                      metadata => '{\"m\": 2}')";
         let job = |id: &Value| reply(&format!("(foreman.get_job({id}) -> 'job') - '{{job_id,created_at}}'::text[]"));
         let plain = job(&reply(create)["job_id"]);
         Spi::run(

@@ -12,6 +12,7 @@ use crate::pg::table::{self, ENUM, Table, Value};
 use crate::pg::{log, xact};
 use crate::reply::Reply;
 use pgrx::pg_sys;
+use serde_json::json;
 use std::collections::HashMap;
 
 /// The columns as sql/20_jobs.sql has them.
@@ -249,25 +250,19 @@ pub fn many(jobs: Option<Jsonb>) -> Result<Reply, Error> {
     let jobs = from_array(jobs)?;
     let created = spi::connect(|connection| create_all(connection, &jobs))?;
     let ids: Vec<i64> = created.iter().map(Created::job_id).collect();
-    let skipped = SkippedList(created.iter().enumerate().filter(|(_, c)| matches!(c, Created::Duplicate(_))).collect());
+    let skipped: serde_json::Value = created
+        .iter()
+        .enumerate()
+        .filter(|(_, created)| matches!(created, Created::Duplicate(_)))
+        .map(|(index, created)| json!({"index": index, "job_id": created.job_id(), "reason": "duplicate"}))
+        .collect();
     let count = |wanted: fn(&Created) -> bool| created.iter().filter(|c| wanted(c)).count() as i64;
     let reply = Reply::success()
         .field("job_ids", &ids[..])
         .field("created", count(|c| matches!(c, Created::New(_))))
         .field("replaced", count(|c| matches!(c, Created::Replaced(_))))
-        .field("skipped", skipped.json());
+        .field("skipped", skipped);
     Ok(warn_of_double_encoding(reply, &jobs))
-}
-
-/// The members that were skipped, by their place in the array.
-struct SkippedList<'a>(Vec<(usize, &'a Created)>);
-
-impl SkippedList<'_> {
-    /// As a JSON array.
-    fn json(&self) -> serde_json::Value {
-        let one = |(index, created): &(usize, &Created)| serde_json::json!({"index": index, "job_id": created.job_id(), "reason": "duplicate"});
-        self.0.iter().map(one).collect()
-    }
 }
 
 /// Creates the jobs: those without a key in one statement, the others key by key in an order that all sessions
