@@ -2,6 +2,7 @@
 //! the tests are the promises.
 
 mod cancel;
+mod crash;
 mod deadlock;
 mod dump_restore;
 mod execute;
