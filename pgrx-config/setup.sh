@@ -66,10 +66,10 @@ step 1 'Rust'
 # Asked in this folder, so that rust-toolchain.toml has been obeyed.
 if ! rust=$(cargo --version 2>&1 && cargo clippy --version 2>&1 && cargo fmt --version 2>&1); then
     channel=$(sed -nE 's/^channel = "(.*)"/\1/p' rust-toolchain.toml)
-    fail "cargo of Rust $channel does not run here: ${rust%%$'\n'*}" \
+    fail "cargo of Rust $channel does not run here: ${rust##*$'\n'}" \
         "Install rustup (rustup.rs), then:  rustup toolchain install $channel --component clippy,rustfmt"
 fi
-there "${rust%%$'\n'*}"
+there "$(grep -m 1 '^cargo ' <<<"$rust")"
 
 step 2 'sudo'
 # cargo-pgrx starts its test server with it, as root too.
