@@ -55,10 +55,10 @@ elif ! cmp -s "$here/package-lock.json" "$build/node/installed.json"; then
     cp "$here/package-lock.json" "$build/node/installed.json"
 fi
 
-command -v javac >/dev/null || fetch openjdk-17-jdk-headless
+command -v javac >/dev/null || fetch default-jdk-headless
 [[ -e /usr/share/java/postgresql.jar ]] || fetch libpostgresql-jdbc-java
 if ! command -v java >/dev/null || [[ ! -e /usr/share/java/postgresql.jar ]]; then
-    left_out 'Java (needs JDK 17 and libpostgresql-jdbc-java)'
+    left_out 'Java (needs JDK 17 or later and libpostgresql-jdbc-java)'
 fi
 command -v go >/dev/null || fetch golang-go
 [[ -d /usr/share/gocode/src/github.com/lib/pq ]] || fetch golang-github-lib-pq-dev
