@@ -16,9 +16,9 @@ use serde_json::json;
 use std::collections::HashMap;
 
 /// The columns as sql/20_jobs.sql has them.
-static LIVE_JOB: Table = Table {
-    name: c"live_job",
-    columns: &[
+static LIVE_JOB: Table = Table::new(
+    c"live_job",
+    &[
         (c"id", pg_sys::INT8OID),
         (c"run_at", pg_sys::TIMESTAMPTZOID),
         (c"ready_at", pg_sys::TIMESTAMPTZOID),
@@ -36,7 +36,7 @@ static LIVE_JOB: Table = Table {
         (c"payload", pg_sys::JSONBOID),
         (c"metadata", pg_sys::JSONBOID),
     ],
-};
+);
 
 // What `insert` does where the table has triggers or is otherwise out of the ordinary.
 static INSERT: Statement = Statement::new(
@@ -141,8 +141,21 @@ fn times(job: &NewJob, now: i64) -> (Timestamptz, Timestamptz) {
 /// `create_job`.
 pub fn one(arguments: &Arguments) -> Result<Reply, Error> {
     let job = arguments.check()?;
-    let created = spi::connect(|connection| create(connection, &job))?;
+    let created = match without_statement(&job) {
+        Some(id) => Created::New(id),
+        None => spi::connect(|connection| create(connection, &job))?,
+    };
     Ok(warn_of_double_encoding(created.reply(), &[job]))
+}
+
+/// Creates a job in a queue that is there, as most are; `None`, and nothing done, where that takes a statement.
+fn without_statement(job: &NewJob) -> Option<i64> {
+    if job.unique_key.is_some() {
+        return None;
+    }
+    let queue = queue::seen(&job.queue)?;
+    let row = Row::of(queue, job, table::next_value(c"job_id_seq"));
+    row.store().then_some(row.id)
 }
 
 /// Creates a job, or says which one holds its key.
@@ -162,47 +175,84 @@ fn create(connection: &Connection, job: &NewJob) -> Result<Created, Error> {
     }
 }
 
+/// A job's row in the server's types.
+struct Row {
+    id: i64,
+    run_at: Timestamptz,
+    ready_at: Timestamptz,
+    created_at: Timestamptz,
+    queue_id: i32,
+    max_attempts: i32,
+    priority: i32,
+    job_type: Option<Text>,
+    unique_key: Option<Text>,
+    payload: Jsonb,
+    metadata: Jsonb,
+}
+
+impl Row {
+    /// The row of a job that is created now.
+    fn of(queue: Queue, job: &NewJob, id: i64) -> Self {
+        let now = xact::clock();
+        let (run_at, ready_at) = times(job, now);
+        let text = |name: &Option<String>| name.as_deref().map(Text::from_utf8);
+        Self {
+            id,
+            run_at,
+            ready_at,
+            created_at: Timestamptz::at(now),
+            queue_id: queue.id,
+            max_attempts: job.max_attempts.unwrap_or(queue.max_attempts),
+            priority: job.priority,
+            job_type: text(&job.job_type),
+            unique_key: text(&job.unique_key),
+            payload: job.payload,
+            metadata: job.metadata,
+        }
+    }
+
+    /// Puts the row into the table; false, and nothing done, where that takes a statement.
+    fn store(&self) -> bool {
+        let row = [
+            self.id.into(),
+            self.run_at.into(),
+            self.ready_at.into(),
+            self.created_at.into(),
+            Value::Null,
+            Value::Null,
+            self.queue_id.into(),
+            0i32.into(),
+            self.max_attempts.into(),
+            self.priority.into(),
+            Value::Label(c"pending"),
+            Value::Null,
+            self.job_type.into(),
+            self.unique_key.into(),
+            self.payload.into(),
+            self.metadata.into(),
+        ];
+        table::insert(&LIVE_JOB, &row)
+    }
+}
+
 /// Puts a row into the table and gives its id.
 fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: i64) -> i64 {
-    let created_at = Timestamptz::at(xact::clock());
-    let (run_at, ready_at) = times(job, created_at.microseconds());
-    let max_attempts = job.max_attempts.unwrap_or(queue.max_attempts);
-    let text = |name: &Option<String>| name.as_deref().map(Text::from_utf8);
-    let (job_type, unique_key) = (text(&job.job_type), text(&job.unique_key));
-    let row = [
-        id.into(),
-        run_at.into(),
-        ready_at.into(),
-        created_at.into(),
-        Value::Null,
-        Value::Null,
-        queue.id.into(),
-        0i32.into(),
-        max_attempts.into(),
-        job.priority.into(),
-        Value::Label(c"pending"),
-        Value::Null,
-        job_type.into(),
-        unique_key.into(),
-        job.payload.into(),
-        job.metadata.into(),
-    ];
-    if !table::insert(&LIVE_JOB, &row) {
-        let (priority, payload, metadata) = (job.priority, job.payload, job.metadata);
+    let row = Row::of(queue, job, id);
+    if !row.store() {
         connection.run(
             &INSERT,
             &[
-                &id,
-                &queue.id,
-                &run_at,
-                &ready_at,
-                &created_at,
-                &max_attempts,
-                &priority,
-                &job_type,
-                &payload,
-                &metadata,
-                &unique_key,
+                &row.id,
+                &row.queue_id,
+                &row.run_at,
+                &row.ready_at,
+                &row.created_at,
+                &row.max_attempts,
+                &row.priority,
+                &row.job_type,
+                &row.payload,
+                &row.metadata,
+                &row.unique_key,
             ],
         );
     }

@@ -20,16 +20,16 @@ static MAKE: Statement = Statement::new(
 );
 
 /// The columns as sql/20_jobs.sql has them.
-pub static QUEUE: Table = Table {
-    name: c"queue",
-    columns: &[
+pub static QUEUE: Table = Table::new(
+    c"queue",
+    &[
         (c"id", pg_sys::INT4OID),
         (c"name", pg_sys::TEXTOID),
         (c"max_attempts", pg_sys::INT4OID),
         (c"max_run_seconds", pg_sys::FLOAT8OID),
         (c"created_at", pg_sys::TIMESTAMPTZOID),
     ],
-};
+);
 
 /// What creating a job needs to know of its queue.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ impl Remembered {
 }
 
 /// A queue as it is now, without a statement.
-fn seen(name: &str) -> Option<Queue> {
+pub fn seen(name: &str) -> Option<Queue> {
     let count = invalidation::count();
     let remembered = REMEMBERED.with_borrow_mut(|all| all.as_of(count).queues.get(name).copied());
     if remembered.is_some() {

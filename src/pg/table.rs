@@ -6,16 +6,28 @@
 
 use super::compat::bare;
 use super::datum::Text;
+use super::invalidation;
 use super::spi::Bind;
 use core::ffi::CStr;
 use pgrx::{PgTupleDesc, pg_sys};
 use std::ptr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A table of ours and its columns in order: what is there has to look just so.
 pub struct Table {
-    pub name: &'static CStr,
+    name: &'static CStr,
     /// Name and type; `ENUM` for an enum of ours, whose oid is another in each database.
-    pub columns: &'static [(&'static CStr, pg_sys::Oid)],
+    columns: &'static [(&'static CStr, pg_sys::Oid)],
+    /// The table that was last found to be as we know it, and the `invalidation::count` of that moment.
+    oid: AtomicU32,
+    as_of: AtomicU64,
+}
+
+impl Table {
+    /// A table of this name and these columns.
+    pub const fn new(name: &'static CStr, columns: &'static [(&'static CStr, pg_sys::Oid)]) -> Self {
+        Self { name, columns, oid: AtomicU32::new(0), as_of: AtomicU64::new(0) }
+    }
 }
 
 /// Stands for any enum type.
@@ -45,13 +57,38 @@ struct Open(pg_sys::Relation);
 impl Open {
     /// Opens and locks a table of ours, if it is as we know it.
     fn of(table: &Table, lock: u32) -> Option<Open> {
-        // SAFETY: both names are static C strings; table_openrv raises if there is no such table. The relation
-        // stays open, and so its descriptor valid, until this value is dropped or the subtransaction rolled back.
-        unsafe {
-            let name = pg_sys::makeRangeVar(SCHEMA.as_ptr().cast_mut(), table.name.as_ptr().cast_mut(), -1);
-            let open = Open(pg_sys::table_openrv(name, lock as pg_sys::LOCKMODE));
-            open.is_as_known(table.columns).then_some(open)
+        let oid = table.oid.load(Ordering::Relaxed);
+        // SAFETY: both names are static C strings; table_openrv raises if there is no such table, try_table_open gives
+        // NULL. The relation stays open, and so its descriptor valid, until this value is dropped or the
+        // subtransaction rolled back.
+        let open = unsafe {
+            let mut relation = ptr::null_mut();
+            if oid != 0 {
+                relation = pg_sys::try_table_open(oid.into(), lock as pg_sys::LOCKMODE);
+            }
+            if relation.is_null() {
+                let name = pg_sys::makeRangeVar(SCHEMA.as_ptr().cast_mut(), table.name.as_ptr().cast_mut(), -1);
+                relation = pg_sys::table_openrv(name, lock as pg_sys::LOCKMODE);
+            }
+            Open(relation)
+        };
+        // Read under the lock: what was changed before has been told by now, and nothing is changed while it is held.
+        let count = invalidation::count();
+        if open.oid() == oid && table.as_of.load(Ordering::Relaxed) == count {
+            return Some(open);
         }
+        if !open.is_as_known(table.columns) {
+            return None;
+        }
+        table.oid.store(open.oid(), Ordering::Relaxed);
+        table.as_of.store(count, Ordering::Relaxed);
+        Some(open)
+    }
+
+    /// The table's oid.
+    fn oid(&self) -> u32 {
+        // SAFETY: the relation is open.
+        unsafe { (*self.0).rd_id }.to_u32()
     }
 
     /// Whether the table is a plain one, all of whose rows we may see, with the columns that we know.
