@@ -1,5 +1,5 @@
-//! A session remembers the queues that it has met, and never one that is no longer so: what another session changes
-//! counts from its commit on, and what is rolled back was never there.
+//! A session remembers the queues that it has met, and what its tables look like, and never what is no longer so: what
+//! another session changes counts from its commit on, and what is rolled back was never there.
 
 use foreman_tests::{Cluster, Database, Reply, Session};
 
@@ -89,4 +89,15 @@ fn a_queue_that_another_session_made_since_the_snapshot_takes_jobs() {
         session.run("COMMIT");
         assert_eq!(db.see::<i64>(&format!("SELECT count(*) FROM foreman.jobs WHERE queue = '{level}'")), 2);
     }
+}
+
+#[test]
+fn a_column_that_a_dba_adds_to_the_jobs_has_its_default_in_sessions_that_knew_the_table() {
+    let db = Cluster::shared().database();
+    let mut session = met(&db, "mail");
+    db.session().run("ALTER TABLE foreman.live_job ADD COLUMN region text NOT NULL DEFAULT 'here'");
+    db.session().run("ALTER TABLE foreman.live_job ALTER COLUMN region SET DEFAULT 'there'");
+    let job = session.call("create_job('mail')").succeeded().job_id();
+    let region: String = session.one("SELECT region FROM foreman.live_job WHERE id = $1", &[&job]);
+    assert_eq!(region, "there");
 }
