@@ -148,7 +148,7 @@ pub fn one(arguments: &Arguments) -> Result<Reply, Error> {
     Ok(warn_of_double_encoding(created.reply(), &[job]))
 }
 
-/// Creates a job in a queue that is there, as most are; `None`, and nothing done, where that takes a statement.
+/// Creates a job in a queue that is there, as most are; `None`, and no more than an id used, where it takes a statement.
 fn without_statement(job: &NewJob) -> Option<i64> {
     if job.unique_key.is_some() {
         return None;

@@ -57,32 +57,36 @@ struct Open(pg_sys::Relation);
 impl Open {
     /// Opens and locks a table of ours, if it is as we know it.
     fn of(table: &Table, lock: u32) -> Option<Open> {
-        let oid = table.oid.load(Ordering::Relaxed);
-        // SAFETY: both names are static C strings; table_openrv raises if there is no such table, try_table_open gives
-        // NULL. The relation stays open, and so its descriptor valid, until this value is dropped or the
-        // subtransaction rolled back.
+        if let Some(open) = Open::remembered(table, lock) {
+            return Some(open);
+        }
+        // SAFETY: both names are static C strings; table_openrv raises if there is no such table. The relation stays
+        // open, and so its descriptor valid, until this value is dropped or the subtransaction rolled back.
         let open = unsafe {
-            let mut relation = ptr::null_mut();
-            if oid != 0 {
-                relation = pg_sys::try_table_open(oid.into(), lock as pg_sys::LOCKMODE);
-            }
-            if relation.is_null() {
-                let name = pg_sys::makeRangeVar(SCHEMA.as_ptr().cast_mut(), table.name.as_ptr().cast_mut(), -1);
-                relation = pg_sys::table_openrv(name, lock as pg_sys::LOCKMODE);
-            }
-            Open(relation)
+            let name = pg_sys::makeRangeVar(SCHEMA.as_ptr().cast_mut(), table.name.as_ptr().cast_mut(), -1);
+            Open(pg_sys::table_openrv(name, lock as pg_sys::LOCKMODE))
         };
         // Read under the lock: what was changed before has been told by now, and nothing is changed while it is held.
         let count = invalidation::count();
-        if open.oid() == oid && table.as_of.load(Ordering::Relaxed) == count {
-            return Some(open);
-        }
         if !open.is_as_known(table.columns) {
             return None;
         }
         table.oid.store(open.oid(), Ordering::Relaxed);
         table.as_of.store(count, Ordering::Relaxed);
         Some(open)
+    }
+
+    /// The same for the table that was last found, if nothing has changed since: neither its columns nor its name.
+    fn remembered(table: &Table, lock: u32) -> Option<Open> {
+        let (oid, as_of) = (table.oid.load(Ordering::Relaxed), table.as_of.load(Ordering::Relaxed));
+        if oid == 0 || invalidation::count() != as_of {
+            return None;
+        }
+        // SAFETY: gives NULL where there is no such table any more; else as in `of`.
+        let relation = unsafe { pg_sys::try_table_open(oid.into(), lock as pg_sys::LOCKMODE) };
+        let open = (!relation.is_null()).then(|| Open(relation))?;
+        // Asked again under the lock, with which the messages came.
+        (invalidation::count() == as_of).then_some(open)
     }
 
     /// The table's oid.

@@ -101,3 +101,17 @@ fn a_column_that_a_dba_adds_to_the_jobs_has_its_default_in_sessions_that_knew_th
     let region: String = session.one("SELECT region FROM foreman.live_job WHERE id = $1", &[&job]);
     assert_eq!(region, "there");
 }
+
+#[test]
+fn a_table_that_a_dba_puts_in_the_place_of_another_takes_the_jobs() {
+    let db = Cluster::shared().database();
+    let mut session = met(&db, "mail");
+    db.session().run(
+        "BEGIN;
+         ALTER TABLE foreman.live_job RENAME TO live_job_before;
+         CREATE TABLE foreman.live_job (LIKE foreman.live_job_before INCLUDING ALL);
+         COMMIT",
+    );
+    session.call("create_job('mail')").succeeded();
+    assert_eq!(db.see::<i64>("SELECT count(*) FROM foreman.live_job"), 1);
+}
