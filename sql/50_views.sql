@@ -40,3 +40,12 @@ FROM pg_catalog.jsonb_to_recordset(foreman.read_call_stats() OPERATOR(pg_catalog
 );
 COMMENT ON VIEW foreman.call_stats IS
     'Calls of each function. scope is server (preloaded: of all sessions and databases since the start) or backend (this session''s own).';
+
+CREATE VIEW foreman.queues AS
+SELECT q.name AS queue, q.paused_at, q.lease_seconds, q.max_attempts, q.default_priority, q.backoff,
+       q.backoff_base_seconds, q.backoff_factor, q.backoff_cap_seconds, q.backoff_jitter, q.max_run_seconds,
+       NULLIF(q.completed_retention_seconds, 'infinity') AS completed_retention_seconds,
+       NULLIF(q.failed_retention_seconds, 'infinity') AS failed_retention_seconds,
+       q.notify, q.created_at
+FROM foreman.queue AS q;
+COMMENT ON VIEW foreman.queues IS 'Queues and their policies; a retention of NULL is for ever.';

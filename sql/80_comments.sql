@@ -51,7 +51,7 @@ COMMENT ON FUNCTION foreman.create_job IS
 'Creates a job and answers its id.
 
 - `queue`: 1 to 200 characters; the queue is made on first use. `payload`: any JSON up to
-  `foreman.max_payload_bytes`. `priority`: 0 (first) to 9. `run_at`: not before then; NULL is now.
+  `foreman.max_payload_bytes`. `priority`: 0 (first) to 9; NULL is the queue''s. `run_at`: not before then; NULL is now.
 - `unique_key`: no second job with it in the queue while one is pending or running; `on_duplicate` says what
   then: `skip` (answers the job that is there), `error` (`DUPLICATE_ENTRY`), `replace` (gives a pending one
   the new payload, priority and time).
@@ -146,13 +146,48 @@ COMMENT ON FUNCTION foreman.job_stats IS
 - Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such queue).';
 
 COMMENT ON FUNCTION foreman.maintain IS
-'Does the upkeep that nobody else does: partitions for the week ahead, and finished jobs moved into them.
+'Does the upkeep: expired leases, partitions for the week ahead, finished jobs moved into them, and what no queue keeps
+any longer deleted.
 
-- To be called once a day or more often, outside of a transaction block, which would hold its locks for longer. It
-  waits at most 50 ms for a lock; what it can''t do at once the next call does.
-- Replies: `success` with `partitions_made` and `jobs_moved`; `skipped` where another session is at it.
-- Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `DB_TIMEOUT_ERROR` (somebody holds a lock: call again
-  later), `READ_ONLY`.';
+- To be called every few seconds where leases are to be rescued, outside of a transaction block, which would hold its
+  locks for longer. It waits at most 50 ms for a lock; what it can''t do at once the next call does.
+- Replies: `success` with the numbers `rescued`, `failed`, `cancelled` (as of `rescue_expired`), `partitions_made`,
+  `jobs_moved`, `jobs_deleted`, `partitions_emptied`, `partitions_dropped`, and `postponed`, the steps that could not
+  have their lock; `skipped` where another session is at it.
+- Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.configure_queue IS
+'Sets a queue''s policy, and makes the queue if there is none. What is NULL stays as it is.
+
+- `lease_seconds`: of claims that name none, 0.1 to 604800 (300). `max_attempts`: of jobs that name none, 1 to 1000
+  (25). `default_priority`: of jobs that name none, 0 to 9 (5).
+- `backoff`: the pause before the next attempt: `exponential` (base * factor ^ (attempt - 1)), `linear`
+  (base * attempt) or `fixed` (base), of which `backoff_jitter`, 0 to 1 (0.2), is the part that may be less, by chance.
+  `backoff_base_seconds`: 0 to a year (5). `backoff_factor`: 1 to 10 (2). `backoff_cap_seconds`: the base to a year
+  (3600).
+- `max_run_seconds`: the lease of jobs set running without a claim, 0.1 to 31536000 (3600).
+- `completed_retention_seconds`, `failed_retention_seconds` (of cancelled jobs too): from 1; ''infinity'' keeps for ever
+  (a week, 30 days). They count from the end of the day (UTC) on which a job ended.
+- `notify`: whether NOTIFY foreman_jobs, with the queue''s name, tells of new jobs (false). `options`: none yet.
+- Replies: `success` with the whole policy, where a retention of null is for ever.
+- Errors: `INVALID_PARAMS`, `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.pause_queue IS
+'Stops handing out a queue''s jobs; those that run go on, and new ones are taken.
+
+- Replies: `success` with `paused` and `changed`.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such queue), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.resume_queue IS
+'Hands out a queue''s jobs again.
+
+- Replies: `success` with `paused` and `changed`.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such queue), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.list_queues IS
+'Lists all queues with their policies, by name; job_stats counts their jobs.
+
+- Replies: `success` with `queues`, as of `configure_queue`, with `paused_at` besides.';
 
 COMMENT ON FUNCTION foreman.set_setting IS
 'Sets a setting and answers its new version.
@@ -190,3 +225,120 @@ COMMENT ON FUNCTION foreman.delete_setting IS
 
 - Replies: `success` with `key`, `deleted` and the version that the deletion has in the history.
 - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.claim_jobs IS
+'Hands out ready jobs of a queue: each becomes running, under a lease.
+
+- `max_jobs`: 1 to 1000. `lease_seconds`: 0.1 to 604800; NULL is the queue''s. `worker`: a name to show, up to 200
+  characters. `options`: none yet.
+- By priority, then the time since when they are ready, then id. Jobs that are not due, or locked by another session,
+  are passed over; nobody waits.
+- Replies: `success` with `jobs`, each with `job_id`, `payload`, `attempt`, `lease_token`, `lease_expires_at` and
+  more; an empty list where none is ready. `paused` where the queue is, `warning` where there is no such queue yet.
+- Errors: `INVALID_PARAMS`, `DB_TIMEOUT_ERROR`, `DB_DEADLOCK` (under REPEATABLE READ: use READ COMMITTED), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.claim_jobs_from IS
+'Hands out ready jobs of several queues, as `claim_jobs` does of one.
+
+- `queues`: 1 to 100 different names, looked at in this order: a later one only for what the former had not enough of.
+  The other arguments are those of `claim_jobs`.
+- Replies and errors: as for `claim_jobs`.';
+
+COMMENT ON FUNCTION foreman.heartbeat IS
+'Extends the lease of a job that the caller works on, and tells whether its cancel was requested.
+
+- `extend_seconds`: the lease ends no earlier than so many seconds from now, 0.1 to 604800; NULL is the length that it
+  was claimed for. It never becomes shorter. `progress`: 0 to 100 percent. `note`: up to 120 bytes; both are shown by
+  `get_job`, and NULL leaves them. `options`: none yet.
+- Replies: `success` with `lease_expires_at` and `cancel_requested`, and `cancel_reason` where one was given.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (stop: another worker may have the job), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.heartbeat_all IS
+'Extends many leases in one call.
+
+- `leases`: a JSON array of 1 to 10000 objects with `job_id`, `lease_token` and, if wanted, `extend_seconds`,
+  `progress`, `note`, as for `heartbeat`. No job twice.
+- Replies: `success` with `outcomes` in the order of the ids: `extended` (with `lease_expires_at` and
+  `cancel_requested`), `lease_lost` or `not_found`.
+- Errors: `INVALID_PARAMS` (names the member, such as `leases[3].progress`), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.complete_job IS
+'Completes a job that the caller holds.
+
+- `lease_token`: as claimed. `result`: any JSON up to `foreman.max_payload_bytes`. `options`: none yet.
+- Replies: `success` with `from`, `to` and `changed`, which is false where the same was said before under the same
+  lease: so a call whose reply was lost may be made again.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (nothing was changed), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.complete_jobs IS
+'Completes many jobs that the caller holds, each with an outcome of its own.
+
+- `leases`: a JSON array of 1 to 10000 objects with `job_id`, `lease_token` and, if wanted, `result`. No job twice.
+- Replies: `success` with `outcomes` in the order of the ids: `completed`, `unchanged`, `lease_lost` or `not_found`.
+- Errors: `INVALID_PARAMS` (names the member, such as `leases[3].job_id`), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.fail_job IS
+'Says that an attempt at a job failed: it is tried again later, or ends as failed.
+
+- `error`: up to 64 kB of text, shown by `get_job`. `retry_in_seconds`: 0 to a year; NULL is the queue''s backoff.
+  `final`: true ends the job at once. `options`: none yet.
+- Replies: `success` with `from` and `to`: `pending` (with `ready_at`, `attempt`, `max_attempts`), `failed` where the
+  attempts are used up or this was final, `cancelled` where a cancel was requested.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (nothing was changed), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.fail_jobs IS
+'Says of many jobs that an attempt failed, each with an outcome of its own.
+
+- `leases`: a JSON array of 1 to 10000 objects with `job_id`, `lease_token` and, if wanted, `error`,
+  `retry_in_seconds`, `final`, as for `fail_job`. No job twice.
+- Replies: `success` with `outcomes` in the order of the ids: `pending` (with `ready_at`), `failed`, `cancelled`,
+  `unchanged`, `lease_lost` or `not_found`.
+- Errors: `INVALID_PARAMS` (names the member, such as `leases[3].final`), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.release_job IS
+'Gives a job back unfinished, at a shutdown or to look again later; no attempt is used up.
+
+- `run_at`: not before then; NULL is now. `options`: none yet.
+- Replies: `success` with `from` and `to`: `pending` (with `ready_at`), or `cancelled` where a cancel was requested.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (nothing was changed), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.finish_and_claim IS
+'Finishes what is done and claims the next jobs, in one call and one commit.
+
+- `outcomes`: a JSON array of up to 10000 objects with `job_id`, `lease_token` and `outcome`: `completed` (with
+  `result`), `failed` (with `error`, `retry_in_seconds`, `final`) or `released` (with `run_at`). No job twice. The
+  other arguments are those of `claim_jobs`.
+- Replies: `success` with `outcomes` as of `complete_jobs` and `fail_jobs`, and `jobs` as of `claim_jobs`.
+- Errors: `INVALID_PARAMS`, `DB_TIMEOUT_ERROR`, `READ_ONLY`; then nothing was finished and nothing claimed.';
+
+COMMENT ON FUNCTION foreman.hold_lease IS
+'Holds a lease until the caller''s transaction ends: nobody else can be given the job before.
+
+- To be called first in the transaction that has the job''s effect; `complete_job` in the same transaction makes the
+  effect happen once.
+- Replies: `success`. Errors are raised, whatever `foreman.on_error` says, so that the effect can''t commit:
+  `LEASE_LOST` (JF011), `NOT_FOUND` (JF005), `INVALID_PARAMS` (JF004) and those of the server.';
+
+COMMENT ON FUNCTION foreman.explain_job IS
+'Says why a job does not run, by the conditions of the claim itself.
+
+- Replies: `success` with `job_status`, `runnable` (the next claim with room takes it), `jobs_ahead` (ready ones of the
+  queue that come first, counted up to 10001) and `reasons`, each with a `reason` (`queue_paused`, `not_due`, `leased`,
+  `lease_expired`, `cancel_requested`, `attempts_used_up`, `ended`) and a `message`.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND`.';
+
+COMMENT ON FUNCTION foreman.request_cancel IS
+'Asks for a job''s cancel: a pending one is cancelled at once, a running one''s worker learns it by its next heartbeat.
+
+- `reason`: up to 64 kB of text. A running job may still be completed; failed, given back or past its lease it is
+  cancelled. `cancel_job` does not wait for the worker.
+- Replies: `success` with `from`, `to`, `changed` and, where the job runs, `cancel_requested`.
+- Errors: `INVALID_PARAMS`, `NOT_FOUND`, `INVALID_TRANSITION` (it has ended otherwise), `READ_ONLY`.';
+
+COMMENT ON FUNCTION foreman.rescue_expired IS
+'Takes jobs back whose lease has expired: pending again, or ended where they can''t be tried again.
+
+- `max_jobs`: 1 to 10000, those that expired first. A job that another session has locked, by `hold_lease` or in
+  finishing it, is left alone. `maintain` does this too.
+- Replies: `success` with the numbers `rescued`, `failed` (attempts used up) and `cancelled` (as was requested).
+- Errors: `INVALID_PARAMS`, `READ_ONLY`.';

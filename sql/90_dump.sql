@@ -7,5 +7,6 @@ SELECT pg_catalog.pg_extension_config_dump('foreman.live_job', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.job_key', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.finished_rest', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.finished_day', '');
+SELECT pg_catalog.pg_extension_config_dump('foreman.finished_swept', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.setting', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.setting_history', '');

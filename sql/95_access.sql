@@ -5,17 +5,22 @@ WITH function_level (level, name) AS (
     VALUES
         ('producer', 'create_job'), ('producer', 'create_jobs'), ('producer', 'get_job'), ('producer', 'list_jobs'),
         ('producer', 'job_stats'), ('producer', 'check'), ('producer', 'execute'), ('producer', 'get_setting'),
-        ('producer', 'list_settings'),
+        ('producer', 'list_settings'), ('producer', 'request_cancel'), ('producer', 'explain_job'),
+        ('producer', 'list_queues'),
         ('worker', 'update_job_status'), ('worker', 'update_job_success'), ('worker', 'update_job_failure'),
         ('worker', 'bulk_update_job_status'), ('worker', 'cancel_job'), ('worker', 'retry_job'),
+        ('worker', 'claim_jobs'), ('worker', 'claim_jobs_from'), ('worker', 'heartbeat'), ('worker', 'heartbeat_all'),
+        ('worker', 'complete_job'), ('worker', 'complete_jobs'), ('worker', 'fail_job'), ('worker', 'fail_jobs'),
+        ('worker', 'release_job'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
         ('monitor', 'db_health'), ('monitor', 'health_grade'), ('monitor', 'read_call_stats'),
-        ('monitor', 'job_stats'), ('monitor', 'check'),
+        ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
-        ('admin', 'set_setting_text'), ('admin', 'delete_setting')
+        ('admin', 'set_setting_text'), ('admin', 'delete_setting'), ('admin', 'configure_queue'),
+        ('admin', 'pause_queue'), ('admin', 'resume_queue'), ('admin', 'rescue_expired')
 ), relation_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),
-        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('admin', 'jobs'),
+        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'queues'), ('admin', 'jobs'),
         ('admin', 'setting_history')
 ), own (level, kind, object) AS (
     SELECT f.level, 'FUNCTION', p.oid::pg_catalog.regprocedure::pg_catalog.text

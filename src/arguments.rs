@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::guc;
-use crate::pg::datum::{BigintArray, Jsonb, Text, Timestamptz};
+use crate::pg::datum::{BigintArray, Jsonb, Text, TextArray, Timestamptz};
 use crate::pg::jsonb::{self, Kind, Value};
 use crate::pg::xact;
 use std::time::Duration;
@@ -10,7 +10,15 @@ use std::time::Duration;
 /// Longest name of a queue, a job type, a key, in characters.
 const MAX_NAME: usize = 200;
 /// Longest error, reason or description, in bytes.
-const MAX_TEXT: usize = 64 * 1024;
+pub const MAX_TEXT: usize = 64 * 1024;
+/// Longest note of a heartbeat, in bytes.
+pub const MAX_NOTE: usize = 120;
+/// Longest lease, in seconds: a week.
+const MAX_LEASE: f64 = 604_800.0;
+/// Longest pause before another attempt, in seconds: a year.
+const MAX_PAUSE: f64 = 31_536_000.0;
+/// Most queues that one call looks at.
+const MAX_QUEUES: usize = 100;
 /// Most members of an array argument.
 pub const MAX_MEMBERS: usize = 10_000;
 /// Characters take at most four bytes in any server encoding.
@@ -121,6 +129,88 @@ pub fn within(
     }
 }
 
+/// The same where NULL leaves the value to somebody else.
+pub fn optional_within(
+    argument: impl Into<std::borrow::Cow<'static, str>>,
+    value: Option<i32>,
+    range: std::ops::RangeInclusive<i64>,
+) -> Result<Option<i32>, Error> {
+    match value {
+        Some(number) => within(argument, Some(number.into()), range).map(|_| value),
+        None => Ok(None),
+    }
+}
+
+/// A number within a range, infinity where `most` is that; NULL leaves the value to somebody else.
+pub fn optional_number(
+    argument: impl Into<std::borrow::Cow<'static, str>>,
+    value: Option<f64>,
+    least: f64,
+    most: f64,
+    what: &str,
+) -> Result<Option<f64>, Error> {
+    match value {
+        Some(number) if !(number >= least && number <= most) => {
+            let most = if most.is_infinite() { "'infinity'".to_owned() } else { most.to_string() };
+            Err(Error::invalid(argument, number, format!("{what} from {least} to {most}")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The length of a lease; NULL is the queue's, or the lease's own.
+pub fn lease_seconds(
+    argument: impl Into<std::borrow::Cow<'static, str>>,
+    value: Option<f64>,
+) -> Result<Option<f64>, Error> {
+    optional_number(argument, value, 0.1, MAX_LEASE, "a number of seconds")
+}
+
+/// A pause before another attempt; NULL is the queue's backoff.
+pub fn pause(argument: impl Into<std::borrow::Cow<'static, str>>, value: Option<f64>) -> Result<Option<f64>, Error> {
+    optional_number(argument, value, 0.0, MAX_PAUSE, "a number of seconds")
+}
+
+/// A note of a heartbeat.
+pub fn note(value: Option<Text>) -> Result<Option<Text>, Error> {
+    match value {
+        Some(text) if text.octets() > MAX_NOTE => {
+            Err(Error::invalid("note", format!("{} bytes", text.octets()), "at most 120 bytes"))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The names of several queues, in the order given.
+pub fn queues(value: Option<TextArray>) -> Result<Vec<String>, Error> {
+    const ALLOWED: &str = "a one-dimensional array of 1 to 100 different names of queues";
+    let invalid = |got: String| Error::invalid("queues", got, ALLOWED);
+    let array = value.ok_or_else(|| invalid("NULL".to_owned()))?;
+    match array.dimensions() {
+        1 => {}
+        0 => return Err(invalid("an empty array".to_owned())),
+        several => return Err(invalid(format!("{several} dimensions"))),
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (index, member) in array.members().into_iter().enumerate() {
+        if index >= MAX_QUEUES {
+            return Err(invalid(format!("more than {MAX_QUEUES} members")));
+        }
+        let text = member.ok_or_else(|| invalid("a NULL member".to_owned()))?;
+        let name = checked_name(format!("queues[{}]", index + 1).into(), &text.to_utf8(MAX_NAME_OCTETS + 4))?;
+        if names.contains(&name) {
+            return Err(invalid(format!("{name} twice")));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// A boolean that has to be given.
+pub fn yes_or_no(argument: &'static str, value: Option<bool>) -> Result<bool, Error> {
+    value.ok_or_else(|| Error::invalid(argument, "NULL", "true or false"))
+}
+
 /// The size of a page.
 pub fn page_size(value: Option<i32>) -> Result<i64, Error> {
     within("page_size", value.map(i64::from), 1..=100)
@@ -199,16 +289,26 @@ pub fn cursor(value: Option<Text>) -> Option<String> {
     value.map(|text| text.to_utf8(MAX_CURSOR))
 }
 
-/// A lease token as `claim_jobs` gives it.
+/// A lease token as `claim_jobs` gives it, where there may be none.
 pub fn lease_token(value: Option<Text>) -> Result<Option<String>, Error> {
-    let Some(text) = value else { return Ok(None) };
-    let token = text.to_utf8(64);
-    let is_uuid = token.len() == 36
-        && token.char_indices().all(|(place, c)| match place {
+    value.map(|text| token("lease_token".into(), text.to_utf8(64))).transpose()
+}
+
+/// The token of a lease that the caller holds.
+pub fn held_lease(value: Option<Text>) -> Result<String, Error> {
+    lease_token(value)?.ok_or_else(|| Error::invalid("lease_token", "NULL", TOKEN_ALLOWED))
+}
+
+const TOKEN_ALLOWED: &str = "a lease token as it was given";
+
+/// The rule for tokens, wherever they come from. In lower case, as the server writes them.
+pub fn token(argument: std::borrow::Cow<'static, str>, text: String) -> Result<String, Error> {
+    let is_uuid = text.len() == 36
+        && text.char_indices().all(|(place, c)| match place {
             8 | 13 | 18 | 23 => c == '-',
             _ => c.is_ascii_hexdigit(),
         });
-    if is_uuid { Ok(Some(token)) } else { Err(Error::invalid("lease_token", token, "a lease token as it was given")) }
+    if is_uuid { Ok(text.to_ascii_lowercase()) } else { Err(Error::invalid(argument, text, TOKEN_ALLOWED)) }
 }
 
 /// What a document is, in words.

@@ -62,6 +62,12 @@ impl Reply {
         self
     }
 
+    /// Adds the fields of another reply, its status left out.
+    pub fn with_fields_of(mut self, other: Reply) -> Self {
+        self.fields.extend(other.fields.into_iter().filter(|(name, _)| *name != "status"));
+        self
+    }
+
     /// Adds a field if there is a value.
     pub fn optional(self, name: &'static str, value: Option<impl Into<Value>>) -> Self {
         match value {

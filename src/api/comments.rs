@@ -26,7 +26,7 @@ fn documented(source: &str) -> Vec<(String, String)> {
                 found.push((name.to_owned(), doc.trim_end().to_owned()));
             }
             (doc, is_sql) = (String::new(), false);
-        } else if !line.starts_with("#[") && !line.starts_with("//") {
+        } else if !is_sql && !line.starts_with("#[") && !line.starts_with("//") {
             doc.clear();
         }
     }

@@ -17,7 +17,7 @@ use pgrx::prelude::*;
 /// Creates a job and answers its id.
 ///
 /// - `queue`: 1 to 200 characters; the queue is made on first use. `payload`: any JSON up to
-///   `foreman.max_payload_bytes`. `priority`: 0 (first) to 9. `run_at`: not before then; NULL is now.
+///   `foreman.max_payload_bytes`. `priority`: 0 (first) to 9; NULL is the queue's. `run_at`: not before then; NULL is now.
 /// - `unique_key`: no second job with it in the queue while one is pending or running; `on_duplicate` says what
 ///   then: `skip` (answers the job that is there), `error` (`DUPLICATE_ENTRY`), `replace` (gives a pending one
 ///   the new payload, priority and time).
@@ -31,7 +31,7 @@ fn create_job(
     queue: Option<Text>,
     payload: default!(Option<Jsonb>, "'{}'"),
     job_type: default!(Option<Text>, "NULL"),
-    priority: default!(Option<i32>, 5),
+    priority: default!(Option<i32>, "NULL"),
     run_at: default!(Option<Timestamptz>, "NULL"),
     unique_key: default!(Option<Text>, "NULL"),
     on_duplicate: default!(Option<Text>, "'skip'"),
@@ -247,13 +247,15 @@ fn job_stats(queue: default!(Option<Text>, "NULL"), since_seconds: default!(Opti
     })
 }
 
-/// Does the upkeep that nobody else does: partitions for the week ahead, and finished jobs moved into them.
+/// Does the upkeep: expired leases, partitions for the week ahead, finished jobs moved into them, and what no queue keeps
+/// any longer deleted.
 ///
-/// - To be called once a day or more often, outside of a transaction block, which would hold its locks for longer. It
-///   waits at most 50 ms for a lock; what it can't do at once the next call does.
-/// - Replies: `success` with `partitions_made` and `jobs_moved`; `skipped` where another session is at it.
-/// - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `DB_TIMEOUT_ERROR` (somebody holds a lock: call again
-///   later), `READ_ONLY`.
+/// - To be called every few seconds where leases are to be rescued, outside of a transaction block, which would hold its
+///   locks for longer. It waits at most 50 ms for a lock; what it can't do at once the next call does.
+/// - Replies: `success` with the numbers `rescued`, `failed`, `cancelled` (as of `rescue_expired`), `partitions_made`,
+///   `jobs_moved`, `jobs_deleted`, `partitions_emptied`, `partitions_dropped`, and `postponed`, the steps that could not
+///   have their lock; `skipped` where another session is at it.
+/// - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn maintain() -> Jsonb {

@@ -9,8 +9,10 @@ mod diagnostics;
 mod execute;
 mod health;
 mod jobs;
+mod queues;
 mod settings;
 mod triggers;
+mod workers;
 
 use pgrx::extension_sql_file;
 
@@ -47,11 +49,29 @@ extension_sql_file!(
         jobs::update_job_failure,
         jobs::update_job_status,
         jobs::update_job_success,
+        queues::configure_queue,
+        queues::list_queues,
+        queues::pause_queue,
+        queues::resume_queue,
         settings::delete_setting,
         settings::get_setting,
         settings::list_settings,
         settings::set_setting,
         settings::set_setting_text,
+        workers::claim_jobs,
+        workers::claim_jobs_from,
+        workers::complete_job,
+        workers::complete_jobs,
+        workers::explain_job,
+        workers::fail_job,
+        workers::fail_jobs,
+        workers::finish_and_claim,
+        workers::heartbeat,
+        workers::heartbeat_all,
+        workers::hold_lease,
+        workers::release_job,
+        workers::request_cancel,
+        workers::rescue_expired,
     ]
 );
 extension_sql_file!("../../sql/90_dump.sql", name = "dump", requires = ["views", "comments"]);

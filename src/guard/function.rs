@@ -26,6 +26,12 @@ macro_rules! functions {
                 }
             }
 
+            /// Whether its errors are raised in any case: that is what check is for, and an unread reply of hold_lease
+            /// would let the effect of somebody who holds no lease commit.
+            pub fn always_raises(self) -> bool {
+                matches!(self, Function::Check | Function::HoldLease)
+            }
+
             /// Whether it writes.
             pub fn access(self) -> Access {
                 match self {
@@ -48,6 +54,24 @@ functions! {
     CancelJob "cancel_job" Write,
     DeleteJob "delete_job" Write,
     RetryJob "retry_job" Write,
+    ClaimJobs "claim_jobs" Write,
+    ClaimJobsFrom "claim_jobs_from" Write,
+    Heartbeat "heartbeat" Write,
+    HeartbeatAll "heartbeat_all" Write,
+    CompleteJob "complete_job" Write,
+    CompleteJobs "complete_jobs" Write,
+    FailJob "fail_job" Write,
+    FailJobs "fail_jobs" Write,
+    ReleaseJob "release_job" Write,
+    FinishAndClaim "finish_and_claim" Write,
+    HoldLease "hold_lease" Write,
+    ExplainJob "explain_job" Read,
+    RequestCancel "request_cancel" Write,
+    RescueExpired "rescue_expired" Write,
+    ConfigureQueue "configure_queue" Write,
+    PauseQueue "pause_queue" Write,
+    ResumeQueue "resume_queue" Write,
+    ListQueues "list_queues" Read,
     JobStats "job_stats" Read,
     Check "check" Read,
     // On a standby the server itself refuses a statement that writes.

@@ -89,7 +89,7 @@ impl Outcome {
         };
         match self.result {
             Ok(reply) => reply.told(circumstances).into_jsonb(),
-            Err(error) if function == Function::Check || guc::on_error() == OnError::Raise => {
+            Err(error) if function.always_raises() || guc::on_error() == OnError::Raise => {
                 raise::raise(facts_to_raise(error, circumstances))
             }
             Err(error) => Reply::error(&error, circumstances).into_jsonb(),

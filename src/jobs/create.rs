@@ -2,6 +2,7 @@
 
 use super::new_job::{Arguments, NewJob, OnDuplicate, from_array};
 use super::queue::{self, Queue};
+use super::ready;
 use super::status::Status;
 use crate::error::Error;
 use crate::guc;
@@ -25,14 +26,21 @@ static LIVE_JOB: Table = Table::new(
         (c"created_at", pg_sys::TIMESTAMPTZOID),
         (c"started_at", pg_sys::TIMESTAMPTZOID),
         (c"lease_expires_at", pg_sys::TIMESTAMPTZOID),
+        (c"cancel_requested_at", pg_sys::TIMESTAMPTZOID),
+        (c"lease_seconds", pg_sys::FLOAT8OID),
         (c"queue_id", pg_sys::INT4OID),
         (c"attempt", pg_sys::INT4OID),
         (c"max_attempts", pg_sys::INT4OID),
+        (c"progress", pg_sys::INT4OID),
         (c"priority", pg_sys::INT2OID),
         (c"status", ENUM),
         (c"lease_token", pg_sys::UUIDOID),
         (c"job_type", pg_sys::TEXTOID),
         (c"unique_key", pg_sys::TEXTOID),
+        (c"worker", pg_sys::TEXTOID),
+        (c"note", pg_sys::TEXTOID),
+        (c"cancel_reason", pg_sys::TEXTOID),
+        (c"last_error", pg_sys::TEXTOID),
         (c"payload", pg_sys::JSONBOID),
         (c"metadata", pg_sys::JSONBOID),
     ],
@@ -155,7 +163,11 @@ fn without_statement(job: &NewJob) -> Option<i64> {
     }
     let queue = queue::seen(&job.queue)?;
     let row = Row::of(queue, job, table::next_value(c"job_id_seq"));
-    row.store().then_some(row.id)
+    if !row.store() {
+        return None;
+    }
+    ready::announce(queue.id, queue.notify.then_some(&job.queue));
+    Some(row.id)
 }
 
 /// Creates a job, or says which one holds its key.
@@ -203,7 +215,7 @@ impl Row {
             created_at: Timestamptz::at(now),
             queue_id: queue.id,
             max_attempts: job.max_attempts.unwrap_or(queue.max_attempts),
-            priority: job.priority,
+            priority: job.priority.unwrap_or(queue.default_priority),
             job_type: text(&job.job_type),
             unique_key: text(&job.unique_key),
             payload: job.payload,
@@ -220,14 +232,21 @@ impl Row {
             self.created_at.into(),
             Value::Null,
             Value::Null,
+            Value::Null,
+            Value::Null,
             self.queue_id.into(),
             0i32.into(),
             self.max_attempts.into(),
+            Value::Null,
             self.priority.into(),
             Value::Label(c"pending"),
             Value::Null,
             self.job_type.into(),
             self.unique_key.into(),
+            Value::Null,
+            Value::Null,
+            Value::Null,
+            Value::Null,
             self.payload.into(),
             self.metadata.into(),
         ];
@@ -256,6 +275,7 @@ fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: i64) -> i64 {
             ],
         );
     }
+    ready::announce(queue.id, queue.notify.then_some(&job.queue));
     id
 }
 
@@ -283,16 +303,19 @@ fn meet_holder(connection: &Connection, queue: Queue, key: &str, job: &NewJob) -
             );
             Ok(Some(Created::Duplicate(job_id)))
         }
-        OnDuplicate::Replace if status != Some(Status::Running) => Ok(replace(connection, job_id, job)),
+        OnDuplicate::Replace if status != Some(Status::Running) => Ok(replace(connection, queue, job_id, job)),
         OnDuplicate::Error | OnDuplicate::Replace => Err(Error::Duplicate { job_id, status }),
     }
 }
 
 /// Gives a pending job a new payload, priority and time.
-fn replace(connection: &Connection, job_id: i64, job: &NewJob) -> Option<Created> {
+fn replace(connection: &Connection, queue: Queue, job_id: i64, job: &NewJob) -> Option<Created> {
     let (run_at, ready_at) = times(job, xact::clock());
-    let rows = connection.run(&REPLACE, &[&job_id, &job.payload, &job.priority, &run_at, &ready_at]);
-    rows.first().map(|_| Created::Replaced(job_id))
+    let priority = job.priority.unwrap_or(queue.default_priority);
+    let rows = connection.run(&REPLACE, &[&job_id, &job.payload, &priority, &run_at, &ready_at]);
+    rows.first()?;
+    ready::announce(queue.id, queue.notify.then_some(&job.queue));
+    Some(Created::Replaced(job_id))
 }
 
 /// `create_jobs`: all or none.
@@ -344,6 +367,9 @@ fn insert_many(connection: &Connection, jobs: &[(&NewJob, Queue)]) -> Vec<i64> {
         return Vec::new();
     }
     let now = xact::clock();
+    for (job, queue) in jobs {
+        ready::announce(queue.id, queue.notify.then_some(&job.queue));
+    }
     let each = || jobs.iter();
     let name = |name: &Option<String>| name.as_deref().map(Text::from_utf8);
     let rows = connection.run(
@@ -353,7 +379,7 @@ fn insert_many(connection: &Connection, jobs: &[(&NewJob, Queue)]) -> Vec<i64> {
             &Array::of(each().map(|(job, _)| Some(times(job, now).0))),
             &Array::of(each().map(|(job, _)| Some(times(job, now).1))),
             &Array::of(each().map(|(job, queue)| Some(job.max_attempts.unwrap_or(queue.max_attempts)))),
-            &Array::of(each().map(|(job, _)| Some(job.priority))),
+            &Array::of(each().map(|(job, queue)| Some(job.priority.unwrap_or(queue.default_priority)))),
             &Array::of(each().map(|(job, _)| name(&job.job_type))),
             &Array::of(each().map(|(job, _)| Some(job.payload))),
             &Array::of(each().map(|(job, _)| Some(job.metadata))),

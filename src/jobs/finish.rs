@@ -1,4 +1,4 @@
-//! Ending jobs: a finished job's row moves from the live table to the finished one in one statement.
+//! Ending jobs: a finished job's row moves from the live table to the finished one in one statement, for one job or many.
 
 use super::status::Status;
 use crate::pg::datum::{Array, Jsonb, Text, Timestamptz};
@@ -13,13 +13,56 @@ pub struct Ending {
     pub error: Option<Text>,
 }
 
-static FINISH: Statement = Statement::new(
+/// When a job is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// In any case.
+    Always = 0,
+    /// Where it can't be tried again: its attempts are used up, or a cancel was requested.
+    NoAttemptLeft = 1,
+    /// Where a cancel was requested.
+    CancelRequested = 2,
+}
+
+/// A job that is to end.
+pub struct End<'a> {
+    pub job_id: i64,
+    pub lease_token: Option<&'a str>,
+    pub ending: Ending,
+    pub when: When,
+}
+
+/// A job that has ended.
+pub struct Ended {
+    pub job_id: i64,
+    pub from: Status,
+    pub to: Status,
+}
+
+/// Which jobs may end, and as what.
+pub struct Rule<'a> {
+    pub to: Status,
+    pub from: &'a [Status],
+    /// Whether a lease of somebody else's is no obstacle.
+    pub forced: bool,
+}
+
+// Rows are locked in the order of the arrays. Whoever did not want an end in any case and finds a cancel requested
+// has cancelled the job.
+static FINISH: Statement = Statement::by_index(
     c"WITH gone AS (
           DELETE FROM foreman.live_job AS j
-          WHERE j.id OPERATOR(pg_catalog.=) $1
-            AND j.status::text OPERATOR(pg_catalog.=) ANY ($2)
-            AND ($3 OR j.lease_token IS NOT DISTINCT FROM $4::uuid)
-          RETURNING j.*
+          USING ROWS FROM (
+              pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),
+              pg_catalog.unnest($5)
+          ) AS w (id, token, result, error, end_when)
+          WHERE j.id OPERATOR(pg_catalog.=) w.id
+            AND j.status::text OPERATOR(pg_catalog.=) ANY ($7)
+            AND ($8 OR j.lease_token IS NOT DISTINCT FROM w.token::uuid)
+            AND (w.end_when OPERATOR(pg_catalog.=) 0 OR j.cancel_requested_at IS NOT NULL
+                OR (w.end_when OPERATOR(pg_catalog.=) 1 AND j.attempt OPERATOR(pg_catalog.>=) j.max_attempts))
+          RETURNING j.*, w.result, w.error,
+                    w.end_when OPERATOR(pg_catalog.>) 0 AND j.cancel_requested_at IS NOT NULL AS is_cancelled
       ), freed AS (
           DELETE FROM foreman.job_key AS k USING gone AS g
           WHERE g.unique_key IS NOT NULL
@@ -28,64 +71,69 @@ static FINISH: Statement = Statement::new(
       ), day AS (
           SELECT EXISTS (
               SELECT 1 FROM foreman.finished_day AS d
-              WHERE d.day OPERATOR(pg_catalog.=) ($5 AT TIME ZONE 'UTC')::date
+              WHERE d.day OPERATOR(pg_catalog.=) ($9 AT TIME ZONE 'UTC')::date
           ) AS has_partition
       ), done AS (
-          SELECT g.id, g.run_at, g.created_at, g.started_at, $5 AS finished_at, g.queue_id, g.attempt, g.max_attempts,
-                 g.priority, $6::foreman.job_status AS status, g.job_type, g.unique_key, g.payload, g.metadata,
-                 $7 AS result, $8 AS error, d.has_partition
+          SELECT g.id, g.run_at, g.created_at, g.started_at, $9 AS finished_at, g.queue_id, g.attempt, g.max_attempts,
+                 g.priority, CASE WHEN g.is_cancelled THEN 'cancelled' ELSE $6 END::foreman.job_status AS status,
+                 g.lease_token, g.job_type, g.unique_key, g.worker, g.payload, g.metadata, g.result,
+                 CASE WHEN g.is_cancelled THEN COALESCE(g.cancel_reason, g.error) ELSE g.error END AS error,
+                 d.has_partition
           FROM gone AS g CROSS JOIN day AS d
       ), kept AS (
           INSERT INTO foreman.finished_job
               (id, run_at, created_at, started_at, finished_at, queue_id, attempt, max_attempts,
-               priority, status, job_type, unique_key, payload, metadata, result, error)
+               priority, status, lease_token, job_type, unique_key, worker, payload, metadata, result, error)
           SELECT d.id, d.run_at, d.created_at, d.started_at, d.finished_at, d.queue_id, d.attempt, d.max_attempts,
-                 d.priority, d.status, d.job_type, d.unique_key, d.payload, d.metadata, d.result, d.error
+                 d.priority, d.status, d.lease_token, d.job_type, d.unique_key, d.worker, d.payload, d.metadata,
+                 d.result, d.error
           FROM done AS d WHERE d.has_partition
       ), rest AS (
           INSERT INTO foreman.finished_rest
               (id, run_at, created_at, started_at, finished_at, queue_id, attempt, max_attempts,
-               priority, status, job_type, unique_key, payload, metadata, result, error)
+               priority, status, lease_token, job_type, unique_key, worker, payload, metadata, result, error)
           SELECT d.id, d.run_at, d.created_at, d.started_at, d.finished_at, d.queue_id, d.attempt, d.max_attempts,
-                 d.priority, d.status, d.job_type, d.unique_key, d.payload, d.metadata, d.result, d.error
+                 d.priority, d.status, d.lease_token, d.job_type, d.unique_key, d.worker, d.payload, d.metadata,
+                 d.result, d.error
           FROM done AS d WHERE NOT d.has_partition
       )
-      SELECT g.status::text FROM gone AS g",
+      SELECT g.id, g.status::text, g.is_cancelled FROM gone AS g",
     &[
-        pg_sys::INT8OID,
+        pg_sys::INT8ARRAYOID,
+        pg_sys::TEXTARRAYOID,
+        pg_sys::JSONBARRAYOID,
+        pg_sys::TEXTARRAYOID,
+        pg_sys::INT4ARRAYOID,
+        pg_sys::TEXTOID,
         pg_sys::TEXTARRAYOID,
         pg_sys::BOOLOID,
-        pg_sys::TEXTOID,
         pg_sys::TIMESTAMPTZOID,
-        pg_sys::TEXTOID,
-        pg_sys::JSONBOID,
-        pg_sys::TEXTOID,
     ],
 );
 
-/// Ends a job that is in a state which allows it and whose lease is the given one, or any with `forced`. Gives the
-/// state that it was in.
-pub fn finish(
-    connection: &Connection,
-    job_id: i64,
-    to: Status,
-    ending: Ending,
-    token: Option<&str>,
-    forced: bool,
-) -> Option<Status> {
-    let from: Vec<&str> = to.previous().map(Status::name).collect();
+/// Ends those jobs that are in a state which allows it and whose lease is the given one, and says which.
+pub fn finish(connection: &Connection, ends: &[End], rule: &Rule) -> Vec<Ended> {
+    if ends.is_empty() {
+        return Vec::new();
+    }
+    let from: Vec<&str> = rule.from.iter().map(|status| status.name()).collect();
     let rows = connection.run(
         &FINISH,
         &[
-            &job_id,
+            &Array::of(ends.iter().map(|end| Some(end.job_id))),
+            &Array::of(ends.iter().map(|end| end.lease_token.map(Text::from_utf8))),
+            &Array::of(ends.iter().map(|end| end.ending.result)),
+            &Array::of(ends.iter().map(|end| end.ending.error)),
+            &Array::of(ends.iter().map(|end| Some(end.when as i32))),
+            &rule.to.name(),
             &Array::of_names(&from),
-            &forced,
-            &token,
+            &rule.forced,
             &Timestamptz::at(xact::clock()),
-            &to.name(),
-            &ending.result,
-            &ending.error,
         ],
     );
-    rows.first().and_then(|row| Status::of_name(&row.text(1)?))
+    let ended = |row: crate::pg::spi::Row| {
+        let to = if row.boolean(3) { Status::Cancelled } else { rule.to };
+        Some(Ended { job_id: row.bigint(1)?, from: Status::of_name(&row.text(2)?)?, to })
+    };
+    rows.iter().filter_map(ended).collect()
 }

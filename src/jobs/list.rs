@@ -30,8 +30,8 @@ static PAGE: Statement = Statement::planned_each_time(
           LIMIT $5 OPERATOR(pg_catalog.+) 1
       ), shown AS (
           SELECT p.id AS job_id, q.name AS queue, p.job_type, p.status, p.priority, p.attempt, p.max_attempts,
-                 p.run_at, p.ready_at, p.created_at, p.started_at, p.lease_expires_at, p.finished_at, p.unique_key,
-                 p.payload, p.metadata, p.result, p.error
+                 p.run_at, p.ready_at, p.created_at, p.started_at, p.worker, p.lease_expires_at, p.progress, p.note,
+                 p.cancel_requested_at, p.finished_at, p.unique_key, p.payload, p.metadata, p.result, p.error
           FROM page AS p
           JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) p.queue_id
           WHERE p.place OPERATOR(pg_catalog.<=) $5

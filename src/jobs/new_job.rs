@@ -35,7 +35,8 @@ pub struct NewJob {
     pub queue: String,
     pub payload: Jsonb,
     pub job_type: Option<String>,
-    pub priority: i32,
+    /// `None`: the queue's.
+    pub priority: Option<i32>,
     pub run_at: Option<Timestamptz>,
     pub unique_key: Option<String>,
     pub on_duplicate: OnDuplicate,
@@ -58,22 +59,19 @@ pub struct Arguments {
 }
 
 /// Most attempts that a job may have.
-const MAX_ATTEMPTS: i64 = 1000;
+pub const MAX_ATTEMPTS: i64 = 1000;
 /// Priorities; 0 is taken first.
-const PRIORITIES: std::ops::RangeInclusive<i64> = 0..=9;
-/// The priority of a job that names none.
-const DEFAULT_PRIORITY: i32 = 5;
+pub const PRIORITIES: std::ops::RangeInclusive<i64> = 0..=9;
 
 impl Arguments {
     /// Checks them all.
     pub fn check(&self) -> Result<NewJob, Error> {
-        let attempts = self.max_attempts.map(|n| arguments::within("max_attempts", Some(n.into()), 1..=MAX_ATTEMPTS));
         arguments::no_options(self.options)?;
         Ok(NewJob {
             queue: arguments::name("queue", self.queue)?,
             payload: arguments::json("payload", self.payload)?,
             job_type: arguments::optional_name("job_type", self.job_type)?,
-            priority: arguments::within("priority", self.priority.map(i64::from), PRIORITIES)? as i32,
+            priority: arguments::optional_within("priority", self.priority, PRIORITIES)?,
             run_at: arguments::run_at("run_at", self.run_at)?,
             unique_key: arguments::optional_name("unique_key", self.unique_key)?,
             on_duplicate: OnDuplicate::of_word(arguments::word(
@@ -81,7 +79,7 @@ impl Arguments {
                 self.on_duplicate,
                 &OnDuplicate::WORDS,
             )?),
-            max_attempts: attempts.transpose()?.map(|n| n as i32),
+            max_attempts: arguments::optional_within("max_attempts", self.max_attempts, 1..=MAX_ATTEMPTS)?,
             metadata: arguments::object("metadata", self.metadata)?,
         })
     }
@@ -122,7 +120,7 @@ fn from_member(index: usize, member: &Value, nothing: Jsonb) -> Result<NewJob, E
         queue: String::new(),
         payload: nothing,
         job_type: None,
-        priority: DEFAULT_PRIORITY,
+        priority: None,
         run_at: None,
         unique_key: None,
         on_duplicate: OnDuplicate::Skip,
@@ -142,7 +140,7 @@ fn from_member(index: usize, member: &Value, nothing: Jsonb) -> Result<NewJob, E
             "queue" => job.queue = name(at(), &value)?,
             "job_type" => job.job_type = Some(name(at(), &value)?),
             "unique_key" => job.unique_key = Some(name(at(), &value)?),
-            "priority" => job.priority = integer(at(), &value, PRIORITIES)?,
+            "priority" => job.priority = Some(integer(at(), &value, PRIORITIES)?),
             "max_attempts" => job.max_attempts = Some(integer(at(), &value, 1..=MAX_ATTEMPTS)?),
             "run_at" => job.run_at = arguments::run_at(at(), Some(time(at(), &value)?))?,
             "on_duplicate" => job.on_duplicate = on_duplicate(at(), &value)?,

@@ -10,7 +10,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 static FIND: Statement = Statement::new(
-    c"SELECT q.id, q.max_attempts FROM foreman.queue AS q WHERE q.name OPERATOR(pg_catalog.=) $1",
+    c"SELECT q.id, q.max_attempts, q.default_priority, q.notify, q.paused_at IS NOT NULL, q.lease_seconds
+      FROM foreman.queue AS q WHERE q.name OPERATOR(pg_catalog.=) $1",
     &[pg_sys::TEXTOID],
 );
 
@@ -28,21 +29,43 @@ pub static QUEUE: Table = Table::new(
         (c"max_attempts", pg_sys::INT4OID),
         (c"max_run_seconds", pg_sys::FLOAT8OID),
         (c"created_at", pg_sys::TIMESTAMPTZOID),
+        (c"default_priority", pg_sys::INT4OID),
+        (c"lease_seconds", pg_sys::FLOAT8OID),
+        (c"backoff", pg_sys::TEXTOID),
+        (c"backoff_base_seconds", pg_sys::FLOAT8OID),
+        (c"backoff_factor", pg_sys::FLOAT8OID),
+        (c"backoff_cap_seconds", pg_sys::FLOAT8OID),
+        (c"backoff_jitter", pg_sys::FLOAT8OID),
+        (c"completed_retention_seconds", pg_sys::FLOAT8OID),
+        (c"failed_retention_seconds", pg_sys::FLOAT8OID),
+        (c"notify", pg_sys::BOOLOID),
+        (c"paused_at", pg_sys::TIMESTAMPTZOID),
     ],
 );
 
-/// What creating a job needs to know of its queue.
+/// What creating and claiming need to know of a queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Queue {
     pub id: i32,
     pub max_attempts: i32,
+    pub default_priority: i32,
+    pub notify: bool,
+    pub paused: bool,
+    pub lease_seconds: f64,
 }
 
 /// The queue of this name, if there is one.
 pub fn find(connection: &Connection, name: &str) -> Option<Queue> {
     let rows = connection.run(&FIND, &[&name]);
     let row = rows.first()?;
-    Some(Queue { id: row.integer(1)?, max_attempts: row.integer(2)? })
+    Some(Queue {
+        id: row.integer(1)?,
+        max_attempts: row.integer(2)?,
+        default_priority: row.integer(3)?,
+        notify: row.boolean(4),
+        paused: row.boolean(5),
+        lease_seconds: row.double(6)?,
+    })
 }
 
 /// A queue that has to be there.
@@ -85,7 +108,14 @@ pub fn seen(name: &str) -> Option<Queue> {
     }
     let row = table::find(&QUEUE, c"queue_name_is_unique", 2, Text::from_utf8(name))?;
     let number = |place: usize| row.columns[place].map(|datum| datum.value() as i32);
-    let queue = Queue { id: number(0)?, max_attempts: number(2)? };
+    let queue = Queue {
+        id: number(0)?,
+        max_attempts: number(2)?,
+        default_priority: number(5)?,
+        notify: number(14)? != 0,
+        paused: row.columns[15].is_some(),
+        lease_seconds: row.columns[6].map(|datum| f64::from_bits(datum.value() as u64))?,
+    };
     // What this transaction made or changed is gone if it is undone, and of that nobody is told.
     if row.is_settled {
         REMEMBERED.with_borrow_mut(|all| all.as_of(count).queues.insert(name.to_owned(), queue));

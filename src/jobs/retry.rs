@@ -1,6 +1,7 @@
 //! Bringing a job that failed or was cancelled back: its row moves to the live table again, with its id.
 
 use super::create::{key_holder, take_key};
+use super::ready;
 use super::status::Status;
 use crate::error::Error;
 use crate::pg::datum::{Array, Timestamptz};
@@ -27,13 +28,14 @@ static REVIVE: Statement = Statement::new(
       ), revived AS (
           INSERT INTO foreman.live_job
               (id, queue_id, run_at, ready_at, created_at, started_at, attempt, max_attempts, priority,
-               job_type, unique_key, payload, metadata)
+               job_type, unique_key, last_error, payload, metadata)
           SELECT b.id, b.queue_id, b.run_at, GREATEST(b.run_at, $3), b.created_at, b.started_at, b.attempt,
                  GREATEST(b.max_attempts, b.attempt OPERATOR(pg_catalog.+) 1), b.priority,
-                 b.job_type, b.unique_key, b.payload, b.metadata
+                 b.job_type, b.unique_key, b.error, b.payload, b.metadata
           FROM back AS b
       )
-      SELECT b.status::text FROM back AS b",
+      SELECT b.status::text, q.id, CASE WHEN q.notify THEN q.name END
+      FROM back AS b JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) b.queue_id",
     &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID],
 );
 
@@ -52,5 +54,8 @@ pub fn revive(connection: &Connection, job_id: i64) -> Result<Option<Status>, Er
     }
     let from: Vec<&str> = Status::Pending.previous().filter(|status| status.is_final()).map(Status::name).collect();
     let rows = connection.run(&REVIVE, &[&job_id, &Array::of_names(&from), &Timestamptz::at(xact::clock())]);
-    Ok(rows.first().and_then(|row| Status::of_name(&row.text(1)?)))
+    Ok(rows.first().and_then(|row| {
+        ready::announce_row(&row, 2);
+        Status::of_name(&row.text(1)?)
+    }))
 }

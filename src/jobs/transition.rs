@@ -4,7 +4,8 @@
 //! The change is tried first, by a statement that names what it needs. Only what it did not reach is looked at, to
 //! say why: already there, not allowed, another's lease, not found.
 
-use super::finish::{self, Ending};
+use super::finish::{self, End, Ending, Rule, When};
+use super::ready;
 use super::retry;
 use super::status::Status;
 use crate::error::Error;
@@ -16,35 +17,38 @@ use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
 // How many ids there are decides about the plan.
-static LOCK_IN_ORDER: Statement = Statement::planned_each_time(
+pub static LOCK_IN_ORDER: Statement = Statement::planned_each_time(
     c"SELECT j.id FROM foreman.live_job AS j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY j.id FOR UPDATE",
     &[pg_sys::INT8ARRAYOID],
 );
 
-static RUN: Statement = Statement::new(
+static RUN: Statement = Statement::by_index(
     c"UPDATE foreman.live_job AS j
       SET status = 'running', started_at = $2, attempt = j.attempt OPERATOR(pg_catalog.+) 1,
-          lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => (
-              SELECT q.max_run_seconds FROM foreman.queue AS q WHERE q.id OPERATOR(pg_catalog.=) j.queue_id))
-      WHERE j.id OPERATOR(pg_catalog.=) $1
+          lease_seconds = q.max_run_seconds,
+          lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => q.max_run_seconds)
+      FROM foreman.queue AS q
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND q.id OPERATOR(pg_catalog.=) j.queue_id
         AND j.status OPERATOR(pg_catalog.=) 'pending' AND $3::uuid IS NULL
       RETURNING j.id",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );
 
-static RELEASE: Statement = Statement::new(
+static RELEASE: Statement = Statement::by_index(
     c"UPDATE foreman.live_job AS j
-      SET status = 'pending', ready_at = GREATEST(j.run_at, $2), lease_token = NULL, lease_expires_at = NULL
-      WHERE j.id OPERATOR(pg_catalog.=) $1
+      SET status = 'pending', ready_at = GREATEST(j.run_at, $2), lease_token = NULL, lease_expires_at = NULL,
+          lease_seconds = NULL, worker = NULL, progress = NULL, note = NULL, cancel_requested_at = NULL,
+          cancel_reason = NULL
+      FROM foreman.queue AS q
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND q.id OPERATOR(pg_catalog.=) j.queue_id
         AND j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_token IS NOT DISTINCT FROM $3::uuid
-      RETURNING j.id",
+      RETURNING j.queue_id, CASE WHEN q.notify THEN q.name END",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );
 
 static LOOK: Statement = Statement::new(
-    c"SELECT j.status::text, l.lease_token::text
+    c"SELECT j.status::text, j.lease_token::text
       FROM foreman.any_job AS j
-      LEFT JOIN foreman.live_job AS l ON l.id OPERATOR(pg_catalog.=) j.id
       WHERE j.id OPERATOR(pg_catalog.=) $1",
     &[pg_sys::INT8OID],
 );
@@ -138,27 +142,30 @@ fn apply(connection: &Connection, job_id: i64, change: &Change) -> Option<Status
         return None;
     }
     let token = change.lease_token.as_deref();
-    let update = |statement, from| {
-        let rows = connection.run(statement, &[&job_id, &Timestamptz::at(xact::clock()), &token]);
-        rows.first().map(|_| from)
-    };
+    let update = |statement| connection.run(statement, &[&job_id, &Timestamptz::at(xact::clock()), &token]);
     match change.to {
-        Status::Running => update(&RUN, Status::Pending),
-        Status::Pending => update(&RELEASE, Status::Running),
+        Status::Running => update(&RUN).first().map(|_| Status::Pending),
+        Status::Pending => update(&RELEASE).first().map(|row| {
+            ready::announce_row(&row, 1);
+            Status::Running
+        }),
         Status::Completed | Status::Failed | Status::Cancelled => {
-            finish::finish(connection, job_id, change.to, change.ending, token, change.forced)
+            let from: Vec<Status> = change.to.previous().collect();
+            let end = End { job_id, lease_token: token, ending: change.ending, when: When::Always };
+            let rule = Rule { to: change.to, from: &from, forced: change.forced };
+            finish::finish(connection, &[end], &rule).first().map(|ended| ended.from)
         }
     }
 }
 
-/// A job's state and lease as they are now.
-struct Seen {
-    status: Status,
-    lease_token: Option<String>,
+/// A job's state and lease as they are now; of a finished one the lease under which it ended.
+pub struct Seen {
+    pub status: Status,
+    pub lease_token: Option<String>,
 }
 
 /// Looks at a job, live or finished.
-fn look_at(connection: &Connection, job_id: i64) -> Option<Seen> {
+pub fn look_at(connection: &Connection, job_id: i64) -> Option<Seen> {
     let rows = connection.run(&LOOK, &[&job_id]);
     let row = rows.first()?;
     Some(Seen { status: Status::of_name(&row.text(1)?)?, lease_token: row.text(2) })
@@ -175,7 +182,7 @@ fn judge(connection: &Connection, job_id: i64, seen: Option<&Seen>, change: &Cha
         let (to, allowed) = ("pending by a retry", Status::ENDS);
         return refused(Error::Transition { job_id, from: seen.status, to, allowed });
     }
-    let same_lease = seen.lease_token == change.lease_token.as_deref().map(str::to_lowercase);
+    let same_lease = seen.lease_token == change.lease_token;
     if !seen.status.is_final() && !same_lease && !change.forced {
         return refused(Error::LeaseLost { job_id });
     }

@@ -1,15 +1,23 @@
-//! Upkeep that somebody has to do now and then: partitions for the days ahead, and jobs moved into them.
+//! Upkeep that somebody has to do now and then: expired leases, partitions for the days ahead, jobs moved into them, and
+//! what is kept no longer. A list of steps, so that a lock that one can't have holds up none of the others.
 
-use crate::error::Error;
+use super::rescue;
+use crate::error::{Code, Error};
+use crate::guard;
 use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
 use pgrx::pg_sys;
+use serde_json::Value;
 
 /// Days ahead that have a partition: a week without upkeep does no harm, and less is a matter of
 /// `finished_rest` growing, not of anything failing.
 const DAYS_AHEAD: i32 = 7;
-/// Jobs that one call moves, so that it ends in a second or two.
+/// Jobs that one step rescues, moves or deletes, so that it ends in a second or two.
+const MAX_RESCUED: i32 = 1_000;
+/// As above.
 const MAX_MOVED: i32 = 50_000;
+/// As above.
+const MAX_DELETED: i32 = 10_000;
 
 // Two at once would make the same partition; the one that comes second has nothing to add.
 static BE_THE_ONE: Statement = Statement::new(
@@ -30,20 +38,60 @@ static MAKE_PARTITIONS: Statement = Statement::new(
 
 static EMPTY_REST: Statement = Statement::new(c"SELECT foreman.empty_finished_rest($1)", &[pg_sys::INT4OID]);
 
+static SWEEP: Statement = Statement::new(c"SELECT foreman.sweep_finished($1)", &[pg_sys::INT4OID]);
+
+static TRUNCATE: Statement = Statement::new(c"SELECT foreman.truncate_partitions()", &[]);
+
+static DROP: Statement = Statement::new(c"SELECT foreman.drop_partitions()", &[]);
+
+/// A step: its name, and what it does, answered as numbers of what was done.
+pub struct Step {
+    pub name: &'static str,
+    pub run: fn() -> Result<Reply, Error>,
+}
+
+/// All steps in their order. Those that wait for locks come last.
+pub const STEPS: &[Step] = &[
+    Step { name: "rescue", run: || rescue::expired(MAX_RESCUED) },
+    Step { name: "make_partitions", run: || counted("partitions_made", &MAKE_PARTITIONS, Some(DAYS_AHEAD)) },
+    Step { name: "move_finished", run: || counted("jobs_moved", &EMPTY_REST, Some(MAX_MOVED)) },
+    Step { name: "sweep", run: || counted("jobs_deleted", &SWEEP, Some(MAX_DELETED)) },
+    Step { name: "truncate_partitions", run: || counted("partitions_emptied", &TRUNCATE, None) },
+    Step { name: "drop_partitions", run: || counted("partitions_dropped", &DROP, None) },
+];
+
+/// Runs a statement that answers a number.
+fn counted(name: &'static str, statement: &Statement, bound: Option<i32>) -> Result<Reply, Error> {
+    let number = spi::connect(|connection| {
+        let rows = match &bound {
+            Some(bound) => connection.run(statement, &[bound]),
+            None => connection.run(statement, &[]),
+        };
+        rows.first().and_then(|row| row.bigint(1)).unwrap_or_default()
+    });
+    Ok(Reply::success().field(name, number))
+}
+
+/// Whether nobody else is at it until this transaction ends.
+pub fn is_the_one() -> bool {
+    spi::connect(|connection| connection.run(&BE_THE_ONE, &[]).first().is_some_and(|row| row.boolean(1)))
+}
+
 /// `maintain`. `in_block`: whether the call stands in a transaction block, as it was before the guard began.
 pub fn run(in_block: bool) -> Result<Reply, Error> {
     if in_block {
         return Err(Error::NeedsOwnTransaction);
     }
-    spi::connect(|connection| {
-        if !connection.run(&BE_THE_ONE, &[]).first().is_some_and(|row| row.boolean(1)) {
-            return Ok(Reply::skipped("another session does it now"));
+    if !is_the_one() {
+        return Ok(Reply::skipped("another session does it now"));
+    }
+    let (mut reply, mut postponed) = (Reply::success(), Vec::new());
+    for step in STEPS {
+        match guard::apart(step.run) {
+            Ok(done) => reply = reply.with_fields_of(done),
+            Err(error) if error.code() == Code::DbTimeoutError => postponed.push(Value::from(step.name)),
+            Err(error) => return Err(error),
         }
-        let number = |statement, parameter: i32| {
-            connection.run(statement, &[&parameter]).first().and_then(|row| row.bigint(1)).unwrap_or_default()
-        };
-        let made = number(&MAKE_PARTITIONS, DAYS_AHEAD);
-        let moved = number(&EMPTY_REST, MAX_MOVED);
-        Ok(Reply::success().field("partitions_made", made).field("jobs_moved", moved))
-    })
+    }
+    Ok(reply.optional("postponed", (!postponed.is_empty()).then_some(postponed)))
 }

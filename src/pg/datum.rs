@@ -74,6 +74,11 @@ datum_type!(
     "timestamptz"
 );
 datum_type!(
+    /// A `text[]` of any shape, perhaps with NULLs.
+    TextArray,
+    "text[]"
+);
+datum_type!(
     /// A `bigint[]` of any shape, perhaps with NULLs.
     BigintArray,
     "bigint[]"
@@ -109,11 +114,15 @@ impl Text {
         unsafe { pg_sys::toast_raw_datum_size(self.0) }.saturating_sub(pg_sys::VARHDRSZ)
     }
 
-    /// A `text` datum made of UTF-8, in the current memory context.
-    pub fn from_utf8(text: &str) -> Text {
-        let bytes = to_server_encoding(text);
+    /// A `text` datum made of text in the server's encoding, in the current memory context.
+    pub fn from_server(bytes: &[u8]) -> Text {
         // SAFETY: pointer and length are of one slice; the server copies it.
         Text(unsafe { pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast(), bytes.len() as c_int) }.into())
+    }
+
+    /// A `text` datum made of UTF-8, in the current memory context.
+    pub fn from_utf8(text: &str) -> Text {
+        Self::from_server(to_server_encoding(text))
     }
 }
 
@@ -186,6 +195,33 @@ impl BigintArray {
     }
 }
 
+impl TextArray {
+    /// Dimensions of the array; 0 for an empty one.
+    pub fn dimensions(self) -> i32 {
+        BigintArray(self.0).dimensions()
+    }
+
+    /// The members in order, NULLs as `None`.
+    pub fn members(self) -> Vec<Option<Text>> {
+        let (mut datums, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        // SAFETY: the datum is a text[], whose elements are varlenas aligned as ints; the server fills in two arrays
+        // of `count` entries in the current memory context.
+        unsafe {
+            pg_sys::deconstruct_array(
+                pg_sys::pg_detoast_datum(self.datum().cast_mut_ptr()).cast(),
+                pg_sys::TEXTOID,
+                -1,
+                false,
+                b'i' as c_char,
+                &mut datums,
+                &mut nulls,
+                &mut count,
+            );
+            (0..count as usize).map(|place| (!*nulls.add(place)).then(|| Text(*datums.add(place)))).collect()
+        }
+    }
+}
+
 /// A type that arrays are made of, and how the server stores it.
 pub trait Element: Copy {
     const OID: pg_sys::Oid;
@@ -216,6 +252,7 @@ macro_rules! element {
 element! {
     i32, INT4OID, 4, b'i', pg_sys::Datum::from;
     i64, INT8OID, 8, b'd', pg_sys::Datum::from;
+    f64, FLOAT8OID, 8, b'd', |value| pg_sys::Datum::from(value.to_bits());
     Timestamptz, TIMESTAMPTZOID, 8, b'd', Timestamptz::datum;
     Text, TEXTOID, -1, b'i', Text::datum;
     Jsonb, JSONBOID, -1, b'i', Jsonb::datum;

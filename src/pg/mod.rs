@@ -10,6 +10,8 @@ pub mod jsonb;
 pub mod latch;
 pub mod lock_timeout;
 pub mod log;
+pub mod notify;
+pub mod planner;
 pub mod raise;
 pub mod shmem;
 pub mod spi;

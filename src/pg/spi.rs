@@ -4,7 +4,7 @@
 //! wrote outside of the subtransaction; here each statement sees all that went before it.
 
 use super::datum::{Array, Jsonb, Text, Timestamptz, server_text};
-use super::lock_timeout;
+use super::{lock_timeout, planner};
 use core::ffi::{CStr, c_char, c_int};
 use pgrx::pg_sys;
 use std::ptr;
@@ -32,6 +32,7 @@ pub struct Statement {
     sql: &'static CStr,
     arguments: &'static [pg_sys::Oid],
     options: c_int,
+    by_index: bool,
     plan: AtomicPtr<pg_sys::_SPI_plan>,
 }
 
@@ -40,13 +41,18 @@ impl Statement {
     /// plans `id = ANY ($1)` anew for each call, which took two thirds of one.
     pub const fn new(sql: &'static CStr, arguments: &'static [pg_sys::Oid]) -> Self {
         let options = pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int;
-        Self { sql, arguments, options, plan: AtomicPtr::new(ptr::null_mut()) }
+        Self { sql, arguments, options, by_index: false, plan: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// The same for a statement that is to go by indexes however few rows there were when it was planned.
+    pub const fn by_index(sql: &'static CStr, arguments: &'static [pg_sys::Oid]) -> Self {
+        Self { by_index: true, ..Self::new(sql, arguments) }
     }
 
     /// A statement that is planned anew for each call, since which of its conditions count depends on the
     /// parameters.
     pub const fn planned_each_time(sql: &'static CStr, arguments: &'static [pg_sys::Oid]) -> Self {
-        Self { sql, arguments, options: pg_sys::CURSOR_OPT_CUSTOM_PLAN as c_int, plan: AtomicPtr::new(ptr::null_mut()) }
+        Self { options: pg_sys::CURSOR_OPT_CUSTOM_PLAN as c_int, ..Self::new(sql, arguments) }
     }
 
     /// The session's plan, made on first use.
@@ -117,6 +123,8 @@ impl Connection {
     /// Runs a statement of ours and gives its rows.
     pub fn run(&self, statement: &Statement, parameters: &[&dyn Bind]) -> Rows {
         debug_assert_eq!(parameters.len(), statement.arguments.len());
+        // For each run: the server makes a plan anew when it likes.
+        let _switches = statement.by_index.then(planner::by_index);
         self.execute(statement.plan(), parameters.iter().map(|p| p.bind()), 0)
     }
 
@@ -205,6 +213,11 @@ impl Row<'_> {
     /// An `integer` column.
     pub fn integer(&self, column: c_int) -> Option<i32> {
         self.datum(column).map(|datum| datum.value() as i32)
+    }
+
+    /// A `double precision` column.
+    pub fn double(&self, column: c_int) -> Option<f64> {
+        self.datum(column).map(|datum| f64::from_bits(datum.value() as u64))
     }
 
     /// A `boolean` column; NULL counts as false.

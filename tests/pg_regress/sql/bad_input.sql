@@ -47,7 +47,7 @@ INSERT INTO refused (call)
 SELECT call FROM unnest(ARRAY[
     -- missing
     'create_job(NULL)', 'set_setting(NULL, ''1'')', 'get_setting(NULL)', 'delete_setting(NULL)',
-    'create_job(''q'', NULL)', 'create_job(''q'', priority => NULL)', 'create_job(''q'', on_duplicate => NULL)',
+    'create_job(''q'', NULL)', 'create_job(''q'', on_duplicate => NULL)',
     'create_job(''q'', metadata => NULL)', 'set_setting(''k'', NULL)', 'set_setting_text(''k'', NULL)',
     'create_jobs(NULL)', 'update_job_status(1, NULL)', 'bulk_update_job_status(NULL, ''failed'')',
     'bulk_update_job_status(''{1}'', NULL)', 'list_jobs(page_size => NULL)',
