@@ -152,7 +152,12 @@ pub fn optional_number(
     match value {
         Some(number) if !(number >= least && number <= most) => {
             let most = if most.is_infinite() { "'infinity'".to_owned() } else { most.to_string() };
-            Err(Error::invalid(argument, number, format!("{what} from {least} to {most}")))
+            let got = if number.is_infinite() {
+                format!("{}infinity", if number > 0.0 { "" } else { "-" })
+            } else {
+                number.to_string()
+            };
+            Err(Error::invalid(argument, got, format!("{what} from {least} to {most}")))
         }
         other => Ok(other),
     }
