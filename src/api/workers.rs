@@ -66,7 +66,8 @@ fn claim_jobs_from(
 /// - `extend_seconds`: the lease ends no earlier than so many seconds from now, 0.1 to 604800; NULL is the length that it
 ///   was claimed for. It never becomes shorter. `progress`: 0 to 100 percent. `note`: up to 120 bytes; both are shown by
 ///   `get_job`, and NULL leaves them. `options`: none yet.
-/// - Replies: `success` with `lease_expires_at` and `cancel_requested`, and `cancel_reason` where one was given.
+/// - Replies: `success` with `lease_expires_at` and `cancel_requested`, `cancel_reason` where one was given, and `held`
+///   where another transaction has the job locked, as after `hold_lease`: nobody can take it, so the lease is left as it is.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (stop: another worker may have the job), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]

@@ -1,6 +1,7 @@
 //! Claiming: ready jobs become running, each under a new lease with a random token.
 
 use super::queue::{self, Queue};
+use super::rescue;
 use crate::error::Error;
 use crate::pg::datum::{Jsonb, Timestamptz};
 use crate::pg::spi::{self, Connection, Statement};
@@ -62,6 +63,7 @@ pub fn claim(wanted: &Wanted) -> Result<Reply, Error> {
 
 /// Adds to the reply what can be claimed.
 pub fn claimed(connection: &Connection, reply: Reply, wanted: &Wanted) -> Reply {
+    rescue::on_the_side(connection);
     let (mut left, mut jobs) = (wanted.max_jobs, None);
     let (mut paused, mut unknown) = (Vec::new(), Vec::new());
     for name in &wanted.queues {

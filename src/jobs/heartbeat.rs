@@ -3,26 +3,34 @@
 use super::transition;
 use crate::error::Error;
 use crate::pg::datum::{Array, Text, Timestamptz};
-use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::spi::{self, Connection, Row, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
 use pgrx::pg_sys;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 
+// A row that is locked is held by its worker's own transaction or about to be finished: it can't be rescued, so its
+// heartbeat can do without, and the leases of the same list do not wait for it.
 static EXTEND: Statement = Statement::by_index(
-    c"UPDATE foreman.live_job AS j
+    c"WITH free AS (
+          SELECT j.id, w.seconds, w.progress, w.note
+          FROM ROWS FROM (
+              pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),
+              pg_catalog.unnest($5)
+          ) AS w (id, token, seconds, progress, note)
+          JOIN foreman.live_job AS j ON j.id OPERATOR(pg_catalog.=) w.id
+          WHERE j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_token OPERATOR(pg_catalog.=) w.token::uuid
+          FOR NO KEY UPDATE OF j SKIP LOCKED
+      )
+      UPDATE foreman.live_job AS j
       SET lease_expires_at = GREATEST(j.lease_expires_at,
-              $6 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => COALESCE(w.seconds, j.lease_seconds))),
-          progress = COALESCE(w.progress, j.progress), note = COALESCE(w.note, j.note)
-      FROM ROWS FROM (
-          pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),
-          pg_catalog.unnest($5)
-      ) AS w (id, token, seconds, progress, note)
-      WHERE j.id OPERATOR(pg_catalog.=) w.id AND j.status OPERATOR(pg_catalog.=) 'running'
-        AND j.lease_token OPERATOR(pg_catalog.=) w.token::uuid
+              $6 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => COALESCE(f.seconds, j.lease_seconds))),
+          progress = COALESCE(f.progress, j.progress), note = COALESCE(f.note, j.note)
+      FROM free AS f
+      WHERE j.id OPERATOR(pg_catalog.=) f.id
       RETURNING j.id, pg_catalog.to_jsonb(j.lease_expires_at) OPERATOR(pg_catalog.#>>) '{}',
-                j.cancel_requested_at IS NOT NULL, j.cancel_reason",
+                j.cancel_requested_at IS NOT NULL, j.cancel_reason, false",
     &[
         pg_sys::INT8ARRAYOID,
         pg_sys::TEXTARRAYOID,
@@ -31,6 +39,15 @@ static EXTEND: Statement = Statement::by_index(
         pg_sys::TEXTARRAYOID,
         pg_sys::TIMESTAMPTZOID,
     ],
+);
+
+static HELD: Statement = Statement::by_index(
+    c"SELECT j.id, pg_catalog.to_jsonb(j.lease_expires_at) OPERATOR(pg_catalog.#>>) '{}',
+             j.cancel_requested_at IS NOT NULL, j.cancel_reason, true
+      FROM foreman.live_job AS j
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status OPERATOR(pg_catalog.=) 'running'
+        AND j.lease_token OPERATOR(pg_catalog.=) $2::uuid",
+    &[pg_sys::INT8OID, pg_sys::TEXTOID],
 );
 
 /// One heartbeat.
@@ -48,10 +65,41 @@ struct Extended {
     lease_expires_at: String,
     cancel_requested: bool,
     cancel_reason: Option<String>,
+    /// Locked by another transaction, and so left as it is.
+    held: bool,
 }
 
-/// Extends the leases that are current, by job.
-fn extend(connection: &Connection, beats: &[Beat]) -> HashMap<i64, Extended> {
+impl Extended {
+    /// The lease of a row that one of the statements gives.
+    fn of(row: &Row) -> Option<Self> {
+        let (cancel_requested, cancel_reason, held) = (row.boolean(3), row.text(4), row.boolean(5));
+        Some(Self { lease_expires_at: row.text(2)?, cancel_requested, cancel_reason, held })
+    }
+
+    /// What is told of it, for a reply or an entry in a list.
+    fn facts(self) -> Map<String, Value> {
+        let mut facts = Map::new();
+        facts.insert("lease_expires_at".to_owned(), self.lease_expires_at.into());
+        facts.insert("cancel_requested".to_owned(), self.cancel_requested.into());
+        if let Some(reason) = self.cancel_reason {
+            facts.insert("cancel_reason".to_owned(), reason.into());
+        }
+        if self.held {
+            facts.insert("held".to_owned(), true.into());
+        }
+        facts
+    }
+}
+
+/// What became of a heartbeat.
+enum Outcome {
+    Extended(Extended),
+    LeaseLost,
+    NotFound,
+}
+
+/// Extends the leases that are current; the outcomes are in the order of the beats.
+fn extend(connection: &Connection, beats: &[Beat]) -> Vec<Outcome> {
     let each = || beats.iter();
     let rows = connection.run(
         &EXTEND,
@@ -64,51 +112,55 @@ fn extend(connection: &Connection, beats: &[Beat]) -> HashMap<i64, Extended> {
             &Timestamptz::at(xact::clock()),
         ],
     );
-    rows.iter()
-        .filter_map(|row| {
-            let (cancel_requested, cancel_reason) = (row.boolean(3), row.text(4));
-            Some((row.bigint(1)?, Extended { lease_expires_at: row.text(2)?, cancel_requested, cancel_reason }))
+    let mut extended: HashMap<i64, Extended> =
+        rows.iter().filter_map(|row| Some((row.bigint(1)?, Extended::of(&row)?))).collect();
+    beats
+        .iter()
+        .map(|beat| match extended.remove(&beat.job_id) {
+            Some(extended) => Outcome::Extended(extended),
+            None => not_extended(connection, beat),
         })
         .collect()
+}
+
+/// A heartbeat whose row was locked, or whose lease is no longer the job's.
+fn not_extended(connection: &Connection, beat: &Beat) -> Outcome {
+    let rows = connection.run(&HELD, &[&beat.job_id, &beat.lease_token.as_str()]);
+    match rows.first().and_then(|row| Extended::of(&row)) {
+        Some(held) => Outcome::Extended(held),
+        None if transition::look_at(connection, beat.job_id).is_some() => Outcome::LeaseLost,
+        None => Outcome::NotFound,
+    }
 }
 
 /// `heartbeat`.
 pub fn one(beat: Beat) -> Result<Reply, Error> {
     let job_id = beat.job_id;
-    spi::connect(|connection| match extend(connection, &[beat]).remove(&job_id) {
-        Some(extended) => Ok(Reply::success()
+    match spi::connect(|connection| extend(connection, &[beat])).pop() {
+        Some(Outcome::Extended(extended)) => Ok(Reply::success()
             .field("job_id", job_id)
             .field("lease_expires_at", extended.lease_expires_at)
             .field("cancel_requested", extended.cancel_requested)
-            .optional("cancel_reason", extended.cancel_reason)),
-        None if transition::look_at(connection, job_id).is_some() => Err(Error::LeaseLost { job_id }),
-        None => Err(Error::no_job(job_id)),
-    })
+            .optional("cancel_reason", extended.cancel_reason)
+            .optional("held", extended.held.then_some(true))),
+        Some(Outcome::LeaseLost) => Err(Error::LeaseLost { job_id }),
+        Some(Outcome::NotFound) | None => Err(Error::no_job(job_id)),
+    }
 }
 
 /// `heartbeat_all`.
 pub fn many(beats: &[Beat]) -> Reply {
-    let outcomes: Value = spi::connect(|connection| {
-        let mut extended = extend(connection, beats);
-        beats.iter().map(|beat| outcome(connection, beat.job_id, extended.remove(&beat.job_id))).collect()
-    });
-    Reply::success().field("outcomes", outcomes)
-}
-
-/// What became of one heartbeat.
-fn outcome(connection: &Connection, job_id: i64, extended: Option<Extended>) -> Value {
-    match extended {
-        Some(Extended { lease_expires_at, cancel_requested, cancel_reason }) => {
-            let mut entry = json!({"job_id": job_id, "outcome": "extended", "lease_expires_at": lease_expires_at,
-                                   "cancel_requested": cancel_requested});
-            if let Some(reason) = cancel_reason {
-                entry["cancel_reason"] = reason.into();
-            }
-            entry
-        }
-        None if transition::look_at(connection, job_id).is_some() => {
-            json!({"job_id": job_id, "outcome": "lease_lost"})
-        }
-        None => json!({"job_id": job_id, "outcome": "not_found"}),
-    }
+    let outcomes = spi::connect(|connection| extend(connection, beats));
+    let entry = |(beat, outcome): (&Beat, Outcome)| {
+        let (word, facts) = match outcome {
+            Outcome::Extended(extended) => ("extended", extended.facts()),
+            Outcome::LeaseLost => ("lease_lost", Map::new()),
+            Outcome::NotFound => ("not_found", Map::new()),
+        };
+        let mut entry = facts;
+        entry.insert("job_id".to_owned(), beat.job_id.into());
+        entry.insert("outcome".to_owned(), word.into());
+        Value::Object(entry)
+    };
+    Reply::success().field("outcomes", beats.iter().zip(outcomes).map(entry).collect::<Value>())
 }
