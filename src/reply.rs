@@ -76,6 +76,12 @@ impl Reply {
         }
     }
 
+    /// Adds a list as a field.
+    pub fn list(mut self, name: &'static str, members: Vec<Member>) -> Self {
+        self.fields.push((name, Member::Array(members)));
+        self
+    }
+
     /// Adds a document as a field.
     pub fn document(mut self, name: &'static str, document: Jsonb) -> Self {
         self.fields.push((name, Member::Document(document)));

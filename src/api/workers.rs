@@ -11,7 +11,6 @@ use crate::jobs::lists::{self, Said};
 use crate::jobs::settle::{self, Settlement, Verdict};
 use crate::jobs::{cancel, explain, hold, rescue};
 use crate::pg::datum::{Jsonb, Text, TextArray, Timestamptz};
-use crate::pg::spi;
 use crate::reply::Reply;
 use pgrx::prelude::*;
 
@@ -228,10 +227,8 @@ fn finish_and_claim(
         let queues = vec![arguments::name("queue", queue)?];
         arguments::no_options(options)?;
         let wanted = wanted(queues, max_jobs, lease_seconds, worker)?;
-        Ok(spi::connect(|connection| {
-            let settled = settle::told(&list, &settle::settle(connection, &list));
-            claim::claimed(connection, Reply::success().field("outcomes", settled), &wanted)
-        }))
+        let outcomes = settle::told(&list, &settle::settle(&list));
+        Ok(claim::claimed(Reply::success().field("outcomes", outcomes), &wanted))
     })
 }
 

@@ -33,7 +33,7 @@ pub fn request(job_id: i64, reason: Option<Text>) -> Result<Reply, Error> {
             let ending = Ending { result: None, error: reason };
             let end = End { job_id, lease_token: None, ending, when: When::Always };
             let rule = Rule { to: Status::Cancelled, from: &[Status::Pending], forced: true };
-            if !finish::finish(connection, &[end], &rule).is_empty() {
+            if !finish::finish(&[end], &rule).is_empty() {
                 return Ok(told(Status::Pending, Status::Cancelled, true));
             }
             if connection.run(&REQUEST, &[&job_id, &Timestamptz::at(xact::clock()), &reason]).first().is_some() {

@@ -1,15 +1,22 @@
 //! Claiming: ready jobs become running, each under a new lease with a random token.
 
+use super::live::{LIVE_JOB, column};
 use super::queue::{self, Queue};
 use super::rescue;
 use crate::error::Error;
-use crate::pg::datum::{Jsonb, Timestamptz};
-use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::datum::{Text, Timestamptz, Uuid};
+use crate::pg::document::Member;
+use crate::pg::jsonb;
+use crate::pg::rows::{Key, Rows, Scan};
+use crate::pg::spi::{self, Statement};
+use crate::pg::table::Value;
 use crate::pg::xact;
 use crate::reply::Reply;
 use pgrx::pg_sys;
-use serde_json::Value;
 
+// What `without_statement` does where the table has triggers or is otherwise out of the ordinary, and under other
+// isolation levels than READ COMMITTED.
+//
 // Priority by priority, so that in each the index gives the order and ends at now: what is due later is not read, nor is
 // what runs or has ended. A row that another session has locked is being claimed or changed by it. By id, not by ctid:
 // the row may have moved since the snapshot.
@@ -42,7 +49,7 @@ static CLAIM: Statement = Statement::by_index(
               'lease_token', j.lease_token, 'lease_expires_at', j.lease_expires_at, 'metadata', j.metadata,
               'error', j.last_error) AS job
       )
-      SELECT pg_catalog.count(*), pg_catalog.jsonb_agg(t.job ORDER BY t.priority, t.ready_at, t.id) FROM taken AS t",
+      SELECT pg_catalog.jsonb_agg(t.job ORDER BY t.priority, t.ready_at, t.id) FROM taken AS t",
     &[pg_sys::INT4OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::FLOAT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
 );
 
@@ -58,44 +65,110 @@ pub struct Wanted {
 
 /// `claim_jobs`, `claim_jobs_from`.
 pub fn claim(wanted: &Wanted) -> Result<Reply, Error> {
-    Ok(spi::connect(|connection| claimed(connection, Reply::success(), wanted)))
+    Ok(claimed(Reply::success(), wanted))
 }
 
 /// Adds to the reply what can be claimed.
-pub fn claimed(connection: &Connection, reply: Reply, wanted: &Wanted) -> Reply {
-    rescue::on_the_side(connection);
-    let (mut left, mut jobs) = (wanted.max_jobs, None);
+pub fn claimed(reply: Reply, wanted: &Wanted) -> Reply {
+    rescue::on_the_side();
+    let mut jobs = Vec::new();
     let (mut paused, mut unknown) = (Vec::new(), Vec::new());
     for name in &wanted.queues {
-        match queue::seen(name).or_else(|| queue::find(connection, name)) {
+        let left = wanted.max_jobs - jobs.len() as i64;
+        match queue::known(name) {
             None => unknown.push(name.as_str()),
             Some(queue) if queue.paused => paused.push(name.as_str()),
-            Some(queue) if left > 0 => {
-                let (count, batch) = from_one(connection, queue, name, left, wanted);
-                left -= count;
-                jobs = match (jobs, batch) {
-                    (Some(jobs), Some(batch)) => Some(Jsonb::merge(jobs, batch)),
-                    (jobs, batch) => jobs.or(batch),
-                };
-            }
+            Some(queue) if left > 0 => jobs.extend(from_one(queue, name, left, wanted)),
             Some(_) => {}
         }
     }
-    let reply = match jobs {
-        Some(jobs) => reply.document("jobs", jobs),
-        None => reply.field("jobs", Value::Array(Vec::new())),
-    };
     let unknown = (!unknown.is_empty()).then(|| format!("There is no queue {} yet.", unknown.join(", ")));
     let all_paused = (!paused.is_empty() && paused.len() == wanted.queues.len()).then_some(true);
-    reply.optional("paused", all_paused).optional("warning", unknown)
+    reply.list("jobs", jobs).optional("paused", all_paused).optional("warning", unknown)
 }
 
-/// Claims from one queue: how many, and the jobs as an array.
-fn from_one(connection: &Connection, queue: Queue, name: &str, most: i64, wanted: &Wanted) -> (i64, Option<Jsonb>) {
-    let lease = wanted.lease_seconds.unwrap_or(queue.lease_seconds);
-    let worker = wanted.worker.as_deref();
+/// Claims from one queue.
+fn from_one(queue: Queue, name: &str, most: i64, wanted: &Wanted) -> Vec<Member> {
     // By the clock, not by the transaction's start: what has become due since is ready, and nothing is early.
-    let now = Timestamptz::at(xact::clock());
-    let rows = connection.run(&CLAIM, &[&queue.id, &now, &most, &lease, &worker, &name]);
-    rows.first().map_or((0, None), |row| (row.bigint(1).unwrap_or_default(), row.jsonb(2)))
+    let now = xact::clock();
+    let lease = Lease { now, seconds: wanted.lease_seconds.unwrap_or(queue.lease_seconds), worker: &wanted.worker };
+    match without_statement(queue, name, most, &lease) {
+        Some(jobs) => jobs,
+        None => by_statement(queue, name, most, &lease),
+    }
+}
+
+/// The lease under which jobs are given out.
+struct Lease<'a> {
+    now: i64,
+    seconds: f64,
+    worker: &'a Option<String>,
+}
+
+impl Lease<'_> {
+    /// When it expires.
+    fn expires_at(&self) -> i64 {
+        self.now.saturating_add((self.seconds * 1_000_000.0) as i64)
+    }
+}
+
+/// Claims by the statement.
+fn by_statement(queue: Queue, name: &str, most: i64, lease: &Lease) -> Vec<Member> {
+    let now = Timestamptz::at(lease.now);
+    let jobs = spi::connect(|connection| {
+        let rows = connection.run(&CLAIM, &[&queue.id, &now, &most, &lease.seconds, &lease.worker.as_deref(), &name]);
+        rows.first().and_then(|row| row.jsonb(1))
+    });
+    jobs.map_or_else(Vec::new, |jobs| jsonb::members(jobs).map(|(_, job)| Member::Document(job.to_jsonb())).collect())
+}
+
+/// Claims row by row as the statement does, from the same index in the same order; `None`, and nothing done, where that
+/// takes a statement. Under other isolation levels it does: there a row that has changed since the snapshot is an error.
+fn without_statement(queue: Queue, name: &str, most: i64, lease: &Lease) -> Option<Vec<Member>> {
+    if !xact::is_read_committed() {
+        return None;
+    }
+    let rows = Rows::open(&LIVE_JOB)?;
+    let mut scan = rows.scan(c"live_job_ready")?;
+    let mut jobs = Vec::new();
+    for priority in 0..=9 {
+        scan.start(&[Key::integer(1, queue.id), Key::smallint(2, priority), Key::until(3, lease.now)]);
+        while (jobs.len() as i64) < most && scan.next() {
+            jobs.extend(take(&mut scan, name, lease));
+        }
+    }
+    Some(jobs)
+}
+
+/// Takes the job that the walk stands at, unless another session is at it.
+fn take(scan: &mut Scan, queue: &str, lease: &Lease) -> Option<Member> {
+    let token = Uuid::random();
+    let attempt = scan.integer(column::ATTEMPT) + 1;
+    let mut values: Vec<Value> = (0..LIVE_JOB.width()).map(|place| scan.value(place)).collect();
+    values[column::STATUS] = Value::Label(c"running");
+    values[column::ATTEMPT] = attempt.into();
+    values[column::STARTED_AT] = Timestamptz::at(lease.now).into();
+    values[column::LEASE_TOKEN] = token.into();
+    values[column::LEASE_SECONDS] = lease.seconds.into();
+    values[column::LEASE_EXPIRES_AT] = Timestamptz::at(lease.expires_at()).into();
+    values[column::WORKER] = lease.worker.as_deref().into();
+    if !scan.update(&values) {
+        return None;
+    }
+    let text = |text: Option<Text>| text.map_or(Member::Value(serde_json::Value::Null), Member::Text);
+    let time = |microseconds: i64| Member::Value(Timestamptz::at(microseconds).to_json().into());
+    Some(Member::Object(vec![
+        ("job_id", Member::Value(scan.bigint(column::ID).into())),
+        ("queue", Member::Value(queue.into())),
+        ("job_type", text(scan.text(column::JOB_TYPE))),
+        ("payload", scan.jsonb(column::PAYLOAD)),
+        ("attempt", Member::Value(attempt.into())),
+        ("max_attempts", Member::Value(scan.integer(column::MAX_ATTEMPTS).into())),
+        ("priority", Member::Value(scan.smallint(column::PRIORITY).into())),
+        ("run_at", time(scan.bigint(column::RUN_AT))),
+        ("lease_token", Member::Value(token.to_text().into())),
+        ("lease_expires_at", time(lease.expires_at())),
+        ("metadata", scan.jsonb(column::METADATA)),
+        ("error", text(scan.text(column::LAST_ERROR))),
+    ]))
 }

@@ -1,5 +1,6 @@
 //! Creating jobs, one or many, and what a unique key that is taken leads to.
 
+use super::live::LIVE_JOB;
 use super::new_job::{Arguments, NewJob, OnDuplicate, from_array};
 use super::queue::{self, Queue};
 use super::ready;
@@ -8,43 +9,14 @@ use crate::error::Error;
 use crate::guc;
 use crate::pg::datum::{Array, Jsonb, Text, Timestamptz};
 use crate::pg::jsonb::{self, Kind};
+use crate::pg::rows;
 use crate::pg::spi::{self, Connection, Statement};
-use crate::pg::table::{self, ENUM, Table, Value};
+use crate::pg::table::{self, Value};
 use crate::pg::{log, xact};
 use crate::reply::Reply;
 use pgrx::pg_sys;
 use serde_json::json;
 use std::collections::HashMap;
-
-/// The columns as sql/20_jobs.sql has them.
-static LIVE_JOB: Table = Table::new(
-    c"live_job",
-    &[
-        (c"id", pg_sys::INT8OID),
-        (c"run_at", pg_sys::TIMESTAMPTZOID),
-        (c"ready_at", pg_sys::TIMESTAMPTZOID),
-        (c"created_at", pg_sys::TIMESTAMPTZOID),
-        (c"started_at", pg_sys::TIMESTAMPTZOID),
-        (c"lease_expires_at", pg_sys::TIMESTAMPTZOID),
-        (c"cancel_requested_at", pg_sys::TIMESTAMPTZOID),
-        (c"lease_seconds", pg_sys::FLOAT8OID),
-        (c"queue_id", pg_sys::INT4OID),
-        (c"attempt", pg_sys::INT4OID),
-        (c"max_attempts", pg_sys::INT4OID),
-        (c"progress", pg_sys::INT4OID),
-        (c"priority", pg_sys::INT2OID),
-        (c"status", ENUM),
-        (c"lease_token", pg_sys::UUIDOID),
-        (c"job_type", pg_sys::TEXTOID),
-        (c"unique_key", pg_sys::TEXTOID),
-        (c"worker", pg_sys::TEXTOID),
-        (c"note", pg_sys::TEXTOID),
-        (c"cancel_reason", pg_sys::TEXTOID),
-        (c"last_error", pg_sys::TEXTOID),
-        (c"payload", pg_sys::JSONBOID),
-        (c"metadata", pg_sys::JSONBOID),
-    ],
-);
 
 // What `insert` does where the table has triggers or is otherwise out of the ordinary.
 static INSERT: Statement = Statement::new(
@@ -250,7 +222,7 @@ impl Row {
             self.payload.into(),
             self.metadata.into(),
         ];
-        table::insert(&LIVE_JOB, &row)
+        rows::insert(&LIVE_JOB, &row)
     }
 }
 

@@ -1,10 +1,14 @@
 //! Ending jobs: a finished job's row moves from the live table to the finished one in one statement, for one job or many.
 
+use super::live::{self, LIVE_JOB, column};
 use super::status::Status;
 use crate::pg::datum::{Array, Jsonb, Text, Timestamptz};
-use crate::pg::spi::{Connection, Statement};
+use crate::pg::rows::{Key, Rows, Scan};
+use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::table::Value;
 use crate::pg::xact;
 use pgrx::pg_sys;
+use std::collections::HashSet;
 
 /// What is said of the end of a job.
 #[derive(Debug, Clone, Copy, Default)]
@@ -112,10 +116,83 @@ static FINISH: Statement = Statement::by_index(
 );
 
 /// Ends those jobs that are in a state which allows it and whose lease is the given one, and says which.
-pub fn finish(connection: &Connection, ends: &[End], rule: &Rule) -> Vec<Ended> {
-    if ends.is_empty() {
-        return Vec::new();
+pub fn finish(ends: &[End], rule: &Rule) -> Vec<Ended> {
+    let mut ended = without_statement(ends, rule).unwrap_or_default();
+    if ended.len() < ends.len() {
+        let done: HashSet<i64> = ended.iter().map(|ended| ended.job_id).collect();
+        let left: Vec<&End> = ends.iter().filter(|end| !done.contains(&end.job_id)).collect();
+        ended.extend(spi::connect(|connection| by_statement(connection, &left, rule)));
     }
+    ended
+}
+
+/// Ends jobs that run under the given leases row by row, as the statement does; those that it can't end so are left to
+/// the statement, all of them, and nothing done, where `None`.
+fn without_statement(ends: &[End], rule: &Rule) -> Option<Vec<Ended>> {
+    if rule.forced || rule.from != [Status::Running] || !xact::is_read_committed() {
+        return None;
+    }
+    let now = xact::clock();
+    let live = Rows::open(&LIVE_JOB)?;
+    let finished = Rows::open(&live::partition_at(now))?;
+    let mut scan = live.scan(c"live_job_has_an_id")?;
+    let mut ended = Vec::with_capacity(ends.len());
+    for end in ends {
+        scan.start(&[Key::bigint(1, end.job_id)]);
+        if scan.next() && is_to_end(&scan, end) {
+            let row = finished_row(&scan, end, rule.to, now);
+            if scan.delete() {
+                finished.insert(&row);
+                ended.push(Ended { job_id: end.job_id, from: Status::Running, to: rule.to });
+            }
+        }
+    }
+    Some(ended)
+}
+
+/// Whether the job that the walk stands at may end so. One whose key has to be freed, or that a cancel was asked of, is
+/// left to the statement.
+fn is_to_end(scan: &Scan, end: &End) -> bool {
+    let spent = || scan.integer(column::ATTEMPT) >= scan.integer(column::MAX_ATTEMPTS);
+    let is_due = match end.when {
+        When::Always => true,
+        When::NoAttemptLeft => spent(),
+        When::CancelRequested => false,
+    };
+    is_due
+        && scan.column(column::UNIQUE_KEY).is_none()
+        && scan.column(column::CANCEL_REQUESTED_AT).is_none()
+        && scan.is_label(column::STATUS, c"running")
+        && scan.uuid(column::LEASE_TOKEN).as_deref() == end.lease_token
+}
+
+/// The row for the partition, its values in the order of the columns there. They lie in the page that the walk stands
+/// at, which stays pinned until it goes on.
+fn finished_row(scan: &Scan, end: &End, to: Status, now: i64) -> [Value; 18] {
+    [
+        scan.value(column::ID),
+        scan.value(column::RUN_AT),
+        scan.value(column::CREATED_AT),
+        scan.value(column::STARTED_AT),
+        Timestamptz::at(now).into(),
+        scan.value(column::QUEUE_ID),
+        scan.value(column::ATTEMPT),
+        scan.value(column::MAX_ATTEMPTS),
+        scan.value(column::PRIORITY),
+        Value::Label(to.label()),
+        scan.value(column::LEASE_TOKEN),
+        scan.value(column::JOB_TYPE),
+        scan.value(column::UNIQUE_KEY),
+        scan.value(column::WORKER),
+        scan.value(column::PAYLOAD),
+        scan.value(column::METADATA),
+        end.ending.result.into(),
+        end.ending.error.into(),
+    ]
+}
+
+/// Ends jobs by the statement.
+fn by_statement(connection: &Connection, ends: &[&End], rule: &Rule) -> Vec<Ended> {
     let from: Vec<&str> = rule.from.iter().map(|status| status.name()).collect();
     let rows = connection.run(
         &FINISH,

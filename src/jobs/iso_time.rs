@@ -8,6 +8,18 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     of_years + (month * 153 + 2) / 5 + day - 1 - 730_425
 }
 
+/// The date that is so many days after 2000-01-01.
+pub fn date(day: i64) -> (i64, i64, i64) {
+    // Years that begin in March, and the days of 400, 100, 4 and 1 of them (the last of each span is a day longer).
+    let from_march = day + 730_425;
+    let (era, of_era) = (from_march.div_euclid(146_097), from_march.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (year, day) = (era * 400 + year, of_year - (153 * month + 2) / 5 + 1);
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+}
+
 /// How many days a month has.
 fn days_in(year: i64, month: i64) -> i64 {
     let next = if month == 12 { days(year + 1, 1, 1) } else { days(year, month + 1, 1) };
@@ -84,6 +96,16 @@ pub fn parse(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::parse;
+
+    #[test]
+    fn a_date_and_its_day_lead_to_each_other() {
+        for day in -80_000..200_000 {
+            let (year, month, of_month) = date(day);
+            assert_eq!(days(year, month, of_month), day, "{year}-{month}-{of_month}");
+            assert!((1..=12).contains(&month) && (1..=days_in(year, month)).contains(&of_month), "{day}");
+        }
+        assert_eq!(date(0), (2000, 1, 1));
+    }
 
     #[test]
     fn the_epoch_of_the_server_is_zero() {

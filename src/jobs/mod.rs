@@ -10,6 +10,7 @@ pub mod hold;
 pub mod iso_time;
 pub mod list;
 pub mod lists;
+pub mod live;
 pub mod new_job;
 pub mod policy;
 pub mod queue;

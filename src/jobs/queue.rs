@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::pg::datum::Text;
 use crate::pg::invalidation;
-use crate::pg::spi::{Connection, Statement};
+use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::table::{self, Table};
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -66,6 +66,11 @@ pub fn find(connection: &Connection, name: &str) -> Option<Queue> {
         paused: row.boolean(5),
         lease_seconds: row.double(6)?,
     })
+}
+
+/// The queue of this name as it is now, if there is one.
+pub fn known(name: &str) -> Option<Queue> {
+    seen(name).or_else(|| spi::connect(|connection| find(connection, name)))
 }
 
 /// A queue that has to be there.

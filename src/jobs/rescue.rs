@@ -34,11 +34,11 @@ thread_local! {
 }
 
 /// Rescues a few jobs where no background worker does, at most once a second in each session that claims.
-pub fn on_the_side(connection: &Connection) {
+pub fn on_the_side() {
     let now = xact::clock();
     if !counters::is_shared() && (now - LAST.get()).abs() >= PAUSE {
         LAST.set(now);
-        rescue(connection, A_FEW);
+        spi::connect(|connection| rescue(connection, A_FEW));
     }
 }
 
@@ -66,7 +66,7 @@ fn rescue(connection: &Connection, max_jobs: i32) -> Rescued {
     let ending = Ending { result: None, error: Some(Text::from_utf8(last)) };
     let end = |id: &i64| End { job_id: *id, lease_token: None, ending, when: When::NoAttemptLeft };
     let rule = Rule { to: Status::Failed, from: &[Status::Running], forced: true };
-    let ended = finish::finish(connection, &ids.iter().map(end).collect::<Vec<_>>(), &rule);
+    let ended = finish::finish(&ids.iter().map(end).collect::<Vec<_>>(), &rule);
     let back = |id: &i64| Return {
         job_id: *id,
         lease_token: None,

@@ -128,10 +128,10 @@ impl Settlement {
 }
 
 /// Carries out what was said; the outcomes are in the order of the list, which is that of the ids.
-pub fn settle(connection: &Connection, list: &[Settlement]) -> Vec<Outcome> {
+pub fn settle(list: &[Settlement]) -> Vec<Outcome> {
     // Several statements follow, each for some of the rows: all are locked before, in the order that everybody keeps.
-    if list.len() > 1 {
-        connection.run(&LOCK_IN_ORDER, &[&Array::of(list.iter().map(|settlement| Some(settlement.job_id)))]);
+    if list.iter().any(|settlement| settlement.end().0 != list[0].end().0 || settlement.way_back().is_some()) {
+        lock(list);
     }
     let mut outcomes: HashMap<i64, Outcome> = HashMap::new();
     for to in Status::ENDS {
@@ -146,9 +146,27 @@ pub fn settle(connection: &Connection, list: &[Settlement]) -> Vec<Outcome> {
             })
             .collect();
         let rule = Rule { to: *to, from: &[Status::Running], forced: false };
-        let ended = finish::finish(connection, &ends, &rule);
+        let ended = if ends.is_empty() { Vec::new() } else { finish::finish(&ends, &rule) };
         outcomes.extend(ended.into_iter().map(|ended| (ended.job_id, Outcome::Ended(ended.to))));
     }
+    if outcomes.len() < list.len() {
+        spi::connect(|connection| settle_others(connection, list, &mut outcomes));
+    }
+    list.iter().map(|settlement| outcomes.remove(&settlement.job_id).unwrap_or(Outcome::NotFound)).collect()
+}
+
+/// Locks the rows of several jobs in the order of their ids.
+fn lock(list: &[Settlement]) {
+    if list.len() > 1 {
+        let ids = Array::of(list.iter().map(|settlement| Some(settlement.job_id)));
+        spi::connect(|connection| {
+            connection.run(&LOCK_IN_ORDER, &[&ids]);
+        });
+    }
+}
+
+/// Gives back the jobs that have not ended, and looks at those that it could not give back either.
+fn settle_others(connection: &Connection, list: &[Settlement], outcomes: &mut HashMap<i64, Outcome>) {
     let returns: Vec<Return> = list
         .iter()
         .filter(|settlement| !outcomes.contains_key(&settlement.job_id))
@@ -156,9 +174,9 @@ pub fn settle(connection: &Connection, list: &[Settlement]) -> Vec<Outcome> {
         .collect();
     let back = give_back(connection, &returns, false);
     outcomes.extend(back.into_iter().map(|back| (back.job_id, Outcome::Back(back))));
-    list.iter()
-        .map(|settlement| outcomes.remove(&settlement.job_id).unwrap_or_else(|| why_not(connection, settlement)))
-        .collect()
+    for settlement in list {
+        outcomes.entry(settlement.job_id).or_insert_with(|| why_not(connection, settlement));
+    }
 }
 
 /// Makes running jobs pending again, whatever their lease if `forced`.
@@ -205,7 +223,7 @@ fn why_not(connection: &Connection, settlement: &Settlement) -> Outcome {
 /// `complete_job`, `fail_job`, `release_job`.
 pub fn one(settlement: Settlement) -> Result<Reply, Error> {
     let list = [settlement];
-    let outcome = spi::connect(|connection| settle(connection, &list)).pop();
+    let outcome = settle(&list).pop();
     let [Settlement { job_id, .. }] = list;
     let reply = |from: Status, to: Status, changed: bool| {
         let reply = Reply::success().field("job_id", job_id).field("from", from.name());
@@ -225,7 +243,7 @@ pub fn one(settlement: Settlement) -> Result<Reply, Error> {
 
 /// `complete_jobs`, `fail_jobs`.
 pub fn many(list: &[Settlement]) -> Reply {
-    Reply::success().field("outcomes", told(list, &spi::connect(|connection| settle(connection, list))))
+    Reply::success().field("outcomes", told(list, &settle(list)))
 }
 
 /// The outcomes as a list for a reply.

@@ -1,5 +1,6 @@
 //! The states of a job, and the one table of what may follow what.
 
+use std::ffi::CStr;
 use std::fmt;
 
 /// A state, as `foreman.job_status` has them.
@@ -33,6 +34,11 @@ impl Status {
     /// The name in SQL.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
+    }
+
+    /// The name as the server's own functions take it.
+    pub fn label(self) -> &'static CStr {
+        [c"pending", c"running", c"completed", c"failed", c"cancelled"][self as usize]
     }
 
     /// The state of this name.
@@ -71,6 +77,7 @@ mod tests {
         for (place, (status, _)) in TRANSITIONS.into_iter().enumerate() {
             assert_eq!(status as usize, place);
             assert_eq!(Status::of_name(status.name()), Some(status));
+            assert_eq!(status.label().to_str(), Ok(status.name()));
         }
     }
 

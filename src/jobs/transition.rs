@@ -153,7 +153,7 @@ fn apply(connection: &Connection, job_id: i64, change: &Change) -> Option<Status
             let from: Vec<Status> = change.to.previous().collect();
             let end = End { job_id, lease_token: token, ending: change.ending, when: When::Always };
             let rule = Rule { to: change.to, from: &from, forced: change.forced };
-            finish::finish(connection, &[end], &rule).first().map(|ended| ended.from)
+            finish::finish(&[end], &rule).first().map(|ended| ended.from)
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What differs between PostgreSQL 15 and 18, and the functions that pgrx's bindings leave out.
 
 use core::ffi::c_int;
+use pgrx::pg_sys;
+use std::ptr;
 
 /// `USER_TIMEOUT` of `utils/timeout.h`: the first id that `RegisterTimeout` hands out. 17 added
 /// TRANSACTION_TIMEOUT before it.
@@ -19,6 +21,97 @@ pub const SESSION_TIMEOUTS: &[c_int] = &[STATEMENT_TIMEOUT, TRANSACTION_TIMEOUT]
 /// `TRANSACTION_TIMEOUT` of `utils/timeout.h`, between IDLE_IN_TRANSACTION_SESSION and IDLE_SESSION.
 #[cfg(has_transaction_timeout)]
 const TRANSACTION_TIMEOUT: c_int = 8;
+
+/// Begins a walk by an index.
+///
+/// # Safety
+/// As for the server's function: both relations are open and locked, the snapshot is registered.
+pub unsafe fn index_beginscan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    keys: c_int,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: the caller's.
+    #[cfg(not(has_scan_instrumentation))]
+    return unsafe { pg_sys::index_beginscan(table, index, snapshot, keys, 0) };
+    // SAFETY: as above.
+    #[cfg(has_scan_instrumentation)]
+    return unsafe { pg_sys::index_beginscan(table, index, snapshot, ptr::null_mut(), keys, 0) };
+}
+
+/// Which indexes a new version has to enter: all, or from 16 on those alone that summarize.
+#[cfg(not(has_summarizing_indexes))]
+pub type Which = bool;
+/// Which indexes a new version has to enter: all, or from 16 on those alone that summarize.
+#[cfg(has_summarizing_indexes)]
+pub type Which = pg_sys::TU_UpdateIndexes::Type;
+
+/// Puts the slot's row in the place of the one at `tid`; `None` where another transaction is changing that or has done
+/// so. Waits for nobody.
+///
+/// # Safety
+/// The relation is open and locked; the row was seen by the snapshot.
+pub unsafe fn tuple_update(
+    table: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    slot: *mut pg_sys::TupleTableSlot,
+    snapshot: pg_sys::Snapshot,
+) -> Option<Which> {
+    let mut failure = pg_sys::TM_FailureData::default();
+    let (mut lock, mut which) = (pg_sys::LockTupleMode::LockTupleNoKeyExclusive, Which::default());
+    // SAFETY: the caller's; every access method has this function. No Rust value is in the way of an error.
+    let result = unsafe {
+        let update = (*(*table).rd_tableam).tuple_update?;
+        let command = pg_sys::GetCurrentCommandId(true);
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            let none = ptr::null_mut();
+            update(table, tid, slot, command, snapshot, none, false, &mut failure, &mut lock, &mut which)
+        })
+    };
+    (result == pg_sys::TM_Result::TM_Ok).then_some(which)
+}
+
+/// Removes the row at `tid`, after waiting for whoever is changing it; false where that has changed it.
+///
+/// # Safety
+/// As for `tuple_update`.
+pub unsafe fn tuple_delete(table: pg_sys::Relation, tid: pg_sys::ItemPointer, snapshot: pg_sys::Snapshot) -> bool {
+    let mut failure = pg_sys::TM_FailureData::default();
+    // SAFETY: as for `tuple_update`.
+    let result = unsafe {
+        let Some(delete) = (*(*table).rd_tableam).tuple_delete else { return false };
+        let command = pg_sys::GetCurrentCommandId(true);
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            delete(table, tid, command, snapshot, ptr::null_mut(), true, &mut failure, false)
+        })
+    };
+    result == pg_sys::TM_Result::TM_Ok
+}
+
+/// Enters a new version into the indexes that it has to enter.
+///
+/// # Safety
+/// The slot holds the row as stored in the target's relation, whose indexes are open.
+pub unsafe fn insert_index_tuples(
+    target: *mut pg_sys::ResultRelInfo,
+    slot: *mut pg_sys::TupleTableSlot,
+    state: *mut pg_sys::EState,
+    which: Which,
+) {
+    let none = ptr::null_mut();
+    #[cfg(not(has_summarizing_indexes))]
+    if which {
+        // SAFETY: the caller's.
+        unsafe { pg_sys::ExecInsertIndexTuples(target, slot, state, true, false, none, ptr::null_mut()) };
+    }
+    #[cfg(has_summarizing_indexes)]
+    if which != pg_sys::TU_UpdateIndexes::TU_None {
+        let summarizing = which == pg_sys::TU_UpdateIndexes::TU_Summarizing;
+        // SAFETY: the caller's.
+        unsafe { pg_sys::ExecInsertIndexTuples(target, slot, state, true, false, none, ptr::null_mut(), summarizing) };
+    }
+}
 
 /// Functions that pgrx's guard can't or need not wrap: called in a signal handler, inside `errfinish`, or unable to
 /// raise an ERROR. Their declarations are the same in 15 to 18.

@@ -73,6 +73,39 @@ datum_type!(
     Timestamptz,
     "timestamptz"
 );
+/// A `uuid` made here or found in a row.
+#[derive(Debug, Clone, Copy)]
+pub struct Uuid(pg_sys::Datum);
+
+impl Uuid {
+    /// A random one, in the current memory context.
+    pub fn random() -> Self {
+        // SAFETY: takes no argument and answers a uuid, or raises where there is no randomness to be had.
+        Self(unsafe { direct_function_call_as_datum(pg_sys::gen_random_uuid, &[]) }.unwrap_or(pg_sys::Datum::null()))
+    }
+
+    /// Takes a datum for as long as its memory lives.
+    ///
+    /// # Safety
+    /// `datum` is a valid, non-NULL uuid.
+    pub unsafe fn from_raw(datum: pg_sys::Datum) -> Self {
+        Self(datum)
+    }
+
+    /// The datum, to bind it or to store it.
+    pub fn datum(self) -> pg_sys::Datum {
+        self.0
+    }
+
+    /// As the server writes it, in lower case.
+    pub fn to_text(self) -> String {
+        // SAFETY: the datum points to the sixteen bytes of a uuid.
+        let bytes: [u8; 16] = unsafe { *self.0.cast_mut_ptr() };
+        let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]].map(hex).join("-")
+    }
+}
+
 datum_type!(
     /// A `text[]` of any shape, perhaps with NULLs.
     TextArray,
@@ -94,14 +127,7 @@ unsafe impl BoxRet for Jsonb {
 impl Text {
     /// The text in UTF-8, at most `limit` bytes of it. Raises a server error if it can't be converted.
     pub fn to_utf8(self, limit: usize) -> String {
-        // SAFETY: the datum is a text; detoasting gives a pointer that the memory context keeps.
-        let bytes = unsafe {
-            let varlena = pg_sys::pg_detoast_datum_packed(self.0.cast_mut_ptr());
-            std::slice::from_raw_parts(
-                pgrx::varlena::vardata_any(varlena).cast::<u8>(),
-                pgrx::varlena::varsize_any_exhdr(varlena),
-            )
-        };
+        let bytes = self.bytes();
         let end = bytes.len().min(limit);
         // SAFETY: pointer and length are of one allocation; pg_mbcliplen finds the last whole character.
         let end = unsafe { pg_sys::pg_mbcliplen(bytes.as_ptr().cast(), bytes.len() as c_int, end as c_int) } as usize;
@@ -112,6 +138,24 @@ impl Text {
     pub fn octets(self) -> usize {
         // SAFETY: the datum is a varlena; this reads its header.
         unsafe { pg_sys::toast_raw_datum_size(self.0) }.saturating_sub(pg_sys::VARHDRSZ)
+    }
+
+    /// A copy of a `text` in the current memory context.
+    pub fn copied(datum: pg_sys::Datum) -> Text {
+        // SAFETY: the callers' datums are texts; the copy is not toasted.
+        Text(unsafe { pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr()) }.into())
+    }
+
+    /// The bytes in the server's encoding, for as long as the memory context keeps the detoasted text.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the datum is a text; detoasting gives a pointer that the memory context keeps.
+        unsafe {
+            let varlena = pg_sys::pg_detoast_datum_packed(self.0.cast_mut_ptr());
+            std::slice::from_raw_parts(
+                pgrx::varlena::vardata_any(varlena).cast::<u8>(),
+                pgrx::varlena::varsize_any_exhdr(varlena),
+            )
+        }
     }
 
     /// A `text` datum made of text in the server's encoding, in the current memory context.
@@ -133,6 +177,12 @@ impl Jsonb {
     /// `datum` is a valid, non-NULL jsonb.
     pub unsafe fn from_raw(datum: pg_sys::Datum) -> Self {
         Self(datum)
+    }
+
+    /// A copy of a `jsonb` in the current memory context.
+    pub fn copied(datum: pg_sys::Datum) -> Jsonb {
+        // SAFETY: the callers' datums are jsonb; the copy is not toasted.
+        Jsonb(unsafe { pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr()) }.into())
     }
 
     /// The size as stored, in bytes, without detoasting.
@@ -168,6 +218,18 @@ impl Timestamptz {
     /// A moment in microseconds since 2000-01-01 UTC.
     pub fn at(microseconds: i64) -> Self {
         Self(microseconds.into())
+    }
+
+    /// As JSON writes it: ISO 8601, in the session's time zone.
+    pub fn to_json(self) -> String {
+        /// `MAXDATELEN` of `utils/datetime.h`, and one more.
+        const LENGTH: usize = 129;
+        let mut buffer = [0 as c_char; LENGTH];
+        // SAFETY: the buffer is as long as the server wants it; what it writes there is ASCII and ends with a NUL.
+        unsafe {
+            pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), self.0, pg_sys::TIMESTAMPTZOID, std::ptr::null());
+            CStr::from_ptr(buffer.as_ptr()).to_string_lossy().into_owned()
+        }
     }
 
     /// As the session's DateStyle and TimeZone write it.

@@ -1,7 +1,7 @@
 //! Makes a jsonb object of what Rust knows and of documents that the server made, without text in between. As text,
 //! read by the server's parser, a short reply took three times the instructions.
 
-use super::datum::{Jsonb, to_server_encoding};
+use super::datum::{Jsonb, Text, to_server_encoding};
 use super::jsonb;
 use core::ffi::{c_char, c_int};
 use pgrx::pg_sys::JsonbIteratorToken::{
@@ -19,20 +19,16 @@ pub enum Member {
     /// Texts in it have no NUL, which a jsonb can't hold.
     Value(Value),
     Document(Jsonb),
+    /// A text in the server's encoding.
+    Text(Text),
+    Object(Vec<(&'static str, Member)>),
+    Array(Vec<Member>),
 }
 
 /// A jsonb of these members, in the current memory context; of those with the same name the last counts.
 pub fn object(members: &[(&str, Member)]) -> Jsonb {
     let mut object = Builder { state: ptr::null_mut() };
-    object.push(WJB_BEGIN_OBJECT, None);
-    for (name, member) in members {
-        object.push(WJB_KEY, Some(string(name)));
-        match member {
-            Member::Value(value) => object.value(WJB_VALUE, value),
-            Member::Document(document) => object.push(WJB_VALUE, Some(jsonb::whole(*document))),
-        };
-    }
-    let mut whole = object.push(WJB_END_OBJECT, None);
+    let mut whole = object.object(members);
     // SAFETY: the last token has closed the object; all texts that it points to are borrowed by `members` or lie in
     // the current memory context. The result is a copy.
     unsafe { Jsonb::from_raw(pg_sys::JsonbValueToJsonb(&mut whole).into()) }
@@ -51,6 +47,34 @@ impl Builder {
         // SAFETY: the state is the builder's own, NULL at first; the value is copied, its texts are not. What comes
         // back is NULL or lies in the state.
         unsafe { pg_sys::pushJsonbValue(&mut self.state, token, pointer).as_ref() }.copied().unwrap_or_default()
+    }
+
+    /// Adds an object.
+    fn object(&mut self, members: &[(&str, Member)]) -> pg_sys::JsonbValue {
+        self.push(WJB_BEGIN_OBJECT, None);
+        for (name, member) in members {
+            self.push(WJB_KEY, Some(string(name)));
+            self.member(WJB_VALUE, member);
+        }
+        self.push(WJB_END_OBJECT, None)
+    }
+
+    /// Adds a member, as an element or as a member's value.
+    fn member(&mut self, token: JsonbIteratorToken::Type, member: &Member) {
+        match member {
+            Member::Value(value) => self.value(token, value),
+            // The builder takes a scalar out of its container by itself.
+            Member::Document(document) => self.push(token, Some(jsonb::whole(*document))),
+            Member::Text(text) => self.push(token, Some(string_of(text.bytes()))),
+            Member::Object(members) => self.object(members),
+            Member::Array(elements) => {
+                self.push(WJB_BEGIN_ARRAY, None);
+                for element in elements {
+                    self.member(WJB_ELEM, element);
+                }
+                self.push(WJB_END_ARRAY, None)
+            }
+        };
     }
 
     /// Adds a value, as an element or as a member's.
@@ -91,7 +115,11 @@ fn of_type(kind: jbvType::Type) -> pg_sys::JsonbValue {
 /// A string, which lies where `text` does or, converted, in the current memory context.
 fn string(text: &str) -> pg_sys::JsonbValue {
     debug_assert!(!text.contains('\0'));
-    let bytes = to_server_encoding(text);
+    string_of(to_server_encoding(text))
+}
+
+/// A string in the server's encoding, which lies where `bytes` do.
+fn string_of(bytes: &[u8]) -> pg_sys::JsonbValue {
     let mut value = of_type(jbvType::jbvString);
     value.val.string.len = bytes.len() as c_int;
     value.val.string.val = bytes.as_ptr().cast::<c_char>().cast_mut();

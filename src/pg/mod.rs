@@ -13,6 +13,7 @@ pub mod log;
 pub mod notify;
 pub mod planner;
 pub mod raise;
+pub mod rows;
 pub mod shmem;
 pub mod spi;
 pub mod statement;

@@ -3,7 +3,7 @@
 //! pgrx's own client decides by itself when a statement is read-only and then misses what the same transaction
 //! wrote outside of the subtransaction; here each statement sees all that went before it.
 
-use super::datum::{Array, Jsonb, Text, Timestamptz, server_text};
+use super::datum::{Array, Jsonb, Text, Timestamptz, Uuid, server_text};
 use super::{lock_timeout, planner};
 use core::ffi::{CStr, c_char, c_int};
 use pgrx::pg_sys;
@@ -110,6 +110,7 @@ bind_by! {
     Text => Text::datum,
     Jsonb => Jsonb::datum,
     Timestamptz => Timestamptz::datum,
+    Uuid => Uuid::datum,
     Array => Array::datum,
 }
 

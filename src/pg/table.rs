@@ -1,21 +1,22 @@
-//! The way past the executor for the two steps that `create_job` takes: finding its queue by name, and putting one row
-//! into a table. As statements they were three quarters of the call's instructions.
+//! Our tables as the way past the executor needs them: opened, and seen to be as we know them.
 //!
-//! Both answer "not this way" where anything about the table is out of the ordinary (row security, other columns than
-//! we know, and for a new row triggers and rules); then the caller's statement does the same.
+//! The answer is "not this way" where anything about the table is out of the ordinary (row security, other columns than
+//! we know, and for a changed row triggers and rules); then the caller's statement does the same.
 
 use super::compat::bare;
 use super::datum::Text;
 use super::invalidation;
-use super::spi::Bind;
 use core::ffi::CStr;
 use pgrx::{PgTupleDesc, pg_sys};
+use std::borrow::Cow;
+use std::ffi::CString;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A table of ours and its columns in order: what is there has to look just so.
 pub struct Table {
-    name: &'static CStr,
+    name: Cow<'static, CStr>,
+    is_partition: bool,
     /// Name and type; `ENUM` for an enum of ours, whose oid is another in each database.
     columns: &'static [(&'static CStr, pg_sys::Oid)],
     /// The table that was last found to be as we know it, and the `invalidation::count` of that moment.
@@ -26,7 +27,24 @@ pub struct Table {
 impl Table {
     /// A table of this name and these columns.
     pub const fn new(name: &'static CStr, columns: &'static [(&'static CStr, pg_sys::Oid)]) -> Self {
-        Self { name, columns, oid: AtomicU32::new(0), as_of: AtomicU64::new(0) }
+        Self {
+            name: Cow::Borrowed(name),
+            is_partition: false,
+            columns,
+            oid: AtomicU32::new(0),
+            as_of: AtomicU64::new(0),
+        }
+    }
+
+    /// How many columns it has.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// A partition of this name and these columns.
+    pub fn partition(name: CString, columns: &'static [(&'static CStr, pg_sys::Oid)]) -> Self {
+        let name = Cow::Owned(name);
+        Self { name, is_partition: true, columns, oid: AtomicU32::new(0), as_of: AtomicU64::new(0) }
     }
 }
 
@@ -42,33 +60,34 @@ pub enum Value {
     Label(&'static CStr),
 }
 
-impl<T: Bind> From<T> for Value {
-    fn from(value: T) -> Self {
-        value.bind().map_or(Value::Null, Value::Datum)
-    }
-}
-
 /// Our schema.
 const SCHEMA: &CStr = c"foreman";
 
 /// An open relation. Its lock stays until the transaction ends, as after a statement.
-struct Open(pg_sys::Relation);
+pub struct Open(pg_sys::Relation);
 
 impl Open {
     /// Opens and locks a table of ours, if it is as we know it.
-    fn of(table: &Table, lock: u32) -> Option<Open> {
+    pub fn of(table: &Table, lock: u32) -> Option<Open> {
         if let Some(open) = Open::remembered(table, lock) {
             return Some(open);
         }
-        // SAFETY: both names are static C strings; table_openrv raises if there is no such table. The relation stays
-        // open, and so its descriptor valid, until this value is dropped or the subtransaction rolled back.
+        // SAFETY: both names are C strings that outlive the call; where there is no such table the answer is an invalid
+        // oid. The relation stays open, and so its descriptor valid, until this value is dropped or the subtransaction
+        // rolled back.
         let open = unsafe {
             let name = pg_sys::makeRangeVar(SCHEMA.as_ptr().cast_mut(), table.name.as_ptr().cast_mut(), -1);
-            Open(pg_sys::table_openrv(name, lock as pg_sys::LOCKMODE))
+            let missing_ok = pg_sys::RVROption::RVR_MISSING_OK;
+            let oid =
+                pg_sys::RangeVarGetRelidExtended(name, lock as pg_sys::LOCKMODE, missing_ok, None, ptr::null_mut());
+            if oid == pg_sys::InvalidOid {
+                return None;
+            }
+            Open(pg_sys::table_open(oid, pg_sys::NoLock as pg_sys::LOCKMODE))
         };
         // Read under the lock: what was changed before has been told by now, and nothing is changed while it is held.
         let count = invalidation::count();
-        if !open.is_as_known(table.columns) {
+        if !open.is_as_known(table) {
             return None;
         }
         table.oid.store(open.oid(), Ordering::Relaxed);
@@ -96,13 +115,15 @@ impl Open {
     }
 
     /// Whether the table is a plain one, all of whose rows we may see, with the columns that we know.
-    fn is_as_known(&self, columns: &[(&CStr, pg_sys::Oid)]) -> bool {
+    fn is_as_known(&self, table: &Table) -> bool {
+        let columns = table.columns;
         // SAFETY: the relation is open; the descriptor has natts attributes.
         unsafe {
             let relation = &*self.0;
             let form = &*relation.rd_rel;
             let attributes = PgTupleDesc::from_pg_unchecked(relation.rd_att);
             form.relkind == pg_sys::RELKIND_RELATION as core::ffi::c_char
+                && form.relispartition == table.is_partition
                 && !form.relrowsecurity
                 && attributes.len() == columns.len()
                 && attributes.iter().zip(columns).all(|(attribute, (name, oid))| {
@@ -114,8 +135,20 @@ impl Open {
         }
     }
 
-    /// Whether a new row sets nothing else in motion.
-    fn takes_rows_silently(&self) -> bool {
+    /// The relation, for as long as this lives.
+    pub fn relation(&self) -> pg_sys::Relation {
+        self.0
+    }
+
+    /// An index by its name.
+    pub fn index(&self, name: &CStr) -> Option<pg_sys::Oid> {
+        // SAFETY: a catalog look-up by a C string.
+        let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), (*(*self.0).rd_rel).relnamespace) };
+        (oid != pg_sys::InvalidOid).then_some(oid)
+    }
+
+    /// Whether a changed row sets nothing else in motion.
+    pub fn takes_rows_silently(&self) -> bool {
         // SAFETY: the relation is open.
         unsafe { (*self.0).trigdesc.is_null() && (*self.0).rd_rules.is_null() }
     }
@@ -137,46 +170,12 @@ fn is_type(is: pg_sys::Oid, wanted: pg_sys::Oid) -> bool {
     is == wanted || (wanted == ENUM && unsafe { pg_sys::type_is_enum(is) })
 }
 
-/// Puts one row into the table, its values in the order of the columns; false, and nothing done, where that takes a
-/// statement.
-pub fn insert(table: &Table, values: &[Value]) -> bool {
-    let open = Open::of(table, pg_sys::RowExclusiveLock).filter(Open::takes_rows_silently);
-    let Some(open) = open else { return false };
-    debug_assert_eq!(values.len(), table.columns.len());
-    // SAFETY: this is how the server's own logical apply worker stores a row: an executor state without a plan, the
-    // relation's result info with its indexes, a virtual slot of the relation's descriptor, whose arrays have an
-    // entry for each column. Values are of the columns' types, which `Open::of` compared. All of it is freed here,
-    // or with the memory context and the resource owner of the subtransaction if an error unwinds.
-    unsafe {
-        let state = pg_sys::CreateExecutorState();
-        let target = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
-        pg_sys::InitResultRelInfo(target, open.0, 0, ptr::null_mut(), 0);
-        pg_sys::ExecOpenIndices(target, false);
-        let slot = pg_sys::ExecInitExtraTupleSlot(state, (*open.0).rd_att, &raw const pg_sys::TTSOpsVirtual);
-        let attributes = PgTupleDesc::from_pg_unchecked((*open.0).rd_att);
-        for (place, (value, attribute)) in values.iter().zip(attributes.iter()).enumerate() {
-            let datum = value.datum(attribute.atttypid);
-            *(*slot).tts_values.add(place) = datum.unwrap_or(pg_sys::Datum::null());
-            *(*slot).tts_isnull.add(place) = datum.is_none();
-        }
-        pg_sys::ExecStoreVirtualTuple(slot);
-        pg_sys::ExecSimpleRelationInsert(target, state, slot);
-        pg_sys::ExecCloseIndices(target);
-        pg_sys::ExecResetTupleTable((*state).es_tupleTable, false);
-        pg_sys::FreeExecutorState(state);
-        pg_sys::pfree(target.cast());
-        // As after a statement: what comes next in this transaction sees the row.
-        pg_sys::CommandCounterIncrement();
-    }
-    true
-}
-
 impl Value {
     /// The datum for a column of this type.
     ///
     /// # Safety
     /// For a label the type is an enum.
-    unsafe fn datum(&self, column: pg_sys::Oid) -> Option<pg_sys::Datum> {
+    pub unsafe fn datum(&self, column: pg_sys::Oid) -> Option<pg_sys::Datum> {
         match self {
             Value::Null => None,
             Value::Datum(datum) => Some(*datum),
@@ -204,11 +203,7 @@ pub fn find(table: &Table, index: &CStr, column: i16, key: Text) -> Option<Found
     // that ScanKeyInit sets and the index has. The snapshot is registered for as long as the scan lasts, or until the
     // subtransaction is rolled back. Values are copied out of the buffer before the scan ends.
     unsafe {
-        let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false);
-        let index = pg_sys::get_relname_relid(index.as_ptr(), schema);
-        if index == pg_sys::InvalidOid {
-            return None;
-        }
+        let index = open.index(index)?;
         let mut scan_key = pg_sys::ScanKeyData::default();
         let equal = pg_sys::BTEqualStrategyNumber as pg_sys::StrategyNumber;
         pg_sys::ScanKeyInit(&mut scan_key, column, equal, pg_sys::Oid::from(pg_sys::F_TEXTEQ), key.datum());

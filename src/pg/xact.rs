@@ -29,6 +29,12 @@ pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
+/// Whether each statement of the transaction sees what others have committed before it.
+pub fn is_read_committed() -> bool {
+    // SAFETY: reads this backend's transaction state.
+    unsafe { pg_sys::XactIsoLevel < pg_sys::XACT_REPEATABLE_READ as i32 }
+}
+
 /// Whether the transaction is SERIALIZABLE, where a serialization failure dooms it whatever we roll back.
 pub fn is_serializable() -> bool {
     // SAFETY: reads this backend's transaction state.

@@ -1,0 +1,105 @@
+//! The tables of jobs as the way past the executor sees them: columns in the order of sql/20_jobs.sql.
+
+use super::iso_time;
+use crate::pg::table::{ENUM, Table};
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString};
+use std::rc::Rc;
+
+/// Jobs that can still run.
+pub static LIVE_JOB: Table = Table::new(
+    c"live_job",
+    &[
+        (c"id", pg_sys::INT8OID),
+        (c"run_at", pg_sys::TIMESTAMPTZOID),
+        (c"ready_at", pg_sys::TIMESTAMPTZOID),
+        (c"created_at", pg_sys::TIMESTAMPTZOID),
+        (c"started_at", pg_sys::TIMESTAMPTZOID),
+        (c"lease_expires_at", pg_sys::TIMESTAMPTZOID),
+        (c"cancel_requested_at", pg_sys::TIMESTAMPTZOID),
+        (c"lease_seconds", pg_sys::FLOAT8OID),
+        (c"queue_id", pg_sys::INT4OID),
+        (c"attempt", pg_sys::INT4OID),
+        (c"max_attempts", pg_sys::INT4OID),
+        (c"progress", pg_sys::INT4OID),
+        (c"priority", pg_sys::INT2OID),
+        (c"status", ENUM),
+        (c"lease_token", pg_sys::UUIDOID),
+        (c"job_type", pg_sys::TEXTOID),
+        (c"unique_key", pg_sys::TEXTOID),
+        (c"worker", pg_sys::TEXTOID),
+        (c"note", pg_sys::TEXTOID),
+        (c"cancel_reason", pg_sys::TEXTOID),
+        (c"last_error", pg_sys::TEXTOID),
+        (c"payload", pg_sys::JSONBOID),
+        (c"metadata", pg_sys::JSONBOID),
+    ],
+);
+
+/// The places of the columns of `live_job`.
+pub mod column {
+    pub const ID: usize = 0;
+    pub const RUN_AT: usize = 1;
+    pub const CREATED_AT: usize = 3;
+    pub const STARTED_AT: usize = 4;
+    pub const LEASE_EXPIRES_AT: usize = 5;
+    pub const CANCEL_REQUESTED_AT: usize = 6;
+    pub const LEASE_SECONDS: usize = 7;
+    pub const QUEUE_ID: usize = 8;
+    pub const ATTEMPT: usize = 9;
+    pub const MAX_ATTEMPTS: usize = 10;
+    pub const PRIORITY: usize = 12;
+    pub const STATUS: usize = 13;
+    pub const LEASE_TOKEN: usize = 14;
+    pub const JOB_TYPE: usize = 15;
+    pub const UNIQUE_KEY: usize = 16;
+    pub const WORKER: usize = 17;
+    pub const LAST_ERROR: usize = 20;
+    pub const PAYLOAD: usize = 21;
+    pub const METADATA: usize = 22;
+}
+
+/// The columns of a partition of `finished_job`.
+const FINISHED: &[(&CStr, pg_sys::Oid)] = &[
+    (c"id", pg_sys::INT8OID),
+    (c"run_at", pg_sys::TIMESTAMPTZOID),
+    (c"created_at", pg_sys::TIMESTAMPTZOID),
+    (c"started_at", pg_sys::TIMESTAMPTZOID),
+    (c"finished_at", pg_sys::TIMESTAMPTZOID),
+    (c"queue_id", pg_sys::INT4OID),
+    (c"attempt", pg_sys::INT4OID),
+    (c"max_attempts", pg_sys::INT4OID),
+    (c"priority", pg_sys::INT2OID),
+    (c"status", ENUM),
+    (c"lease_token", pg_sys::UUIDOID),
+    (c"job_type", pg_sys::TEXTOID),
+    (c"unique_key", pg_sys::TEXTOID),
+    (c"worker", pg_sys::TEXTOID),
+    (c"payload", pg_sys::JSONBOID),
+    (c"metadata", pg_sys::JSONBOID),
+    (c"result", pg_sys::JSONBOID),
+    (c"error", pg_sys::TEXTOID),
+];
+
+thread_local! {
+    /// The partition of the day that this session last finished a job on.
+    static PARTITION: RefCell<Option<(i64, Rc<Table>)>> = const { RefCell::new(None) };
+}
+
+/// The partition for jobs that end at this time; whether it is there is seen when it is opened.
+pub fn partition_at(microseconds: i64) -> Rc<Table> {
+    /// Microseconds in a day.
+    const DAY: i64 = 86_400_000_000;
+    let day = microseconds.div_euclid(DAY);
+    PARTITION.with_borrow_mut(|known| match known {
+        Some((of, table)) if *of == day => Rc::clone(table),
+        _ => {
+            let (year, month, day_of_month) = iso_time::date(day);
+            let name = CString::new(format!("finished_job_{year:04}{month:02}{day_of_month:02}")).unwrap_or_default();
+            let table = Rc::new(Table::partition(name, FINISHED));
+            *known = Some((day, Rc::clone(&table)));
+            table
+        }
+    })
+}
