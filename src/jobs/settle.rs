@@ -15,6 +15,8 @@ use pgrx::pg_sys;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
+// One that a cancel was requested of is not given back: it ends.
+//
 // The pause is the worker's, or that of the queue's backoff: base, base * attempt or base * factor ^ (attempt - 1), up to
 // the cap, less a random part of it. The power is bounded so that it can't overflow; the cap is lower by far.
 static BACK: Statement = Statement::by_index(
@@ -35,7 +37,7 @@ static BACK: Statement = Statement::by_index(
           pg_catalog.unnest($6), pg_catalog.unnest($7)
       ) AS w (id, token, error, pause, run_at, given_back), foreman.queue AS q
       WHERE j.id OPERATOR(pg_catalog.=) w.id AND q.id OPERATOR(pg_catalog.=) j.queue_id
-        AND j.status OPERATOR(pg_catalog.=) 'running'
+        AND j.status OPERATOR(pg_catalog.=) 'running' AND j.cancel_requested_at IS NULL
         AND ($8 OR j.lease_token OPERATOR(pg_catalog.=) w.token::uuid)
       RETURNING j.id, pg_catalog.to_jsonb(j.ready_at) OPERATOR(pg_catalog.#>>) '{}', j.attempt, j.max_attempts,
                 j.queue_id, CASE WHEN q.notify THEN q.name END",
@@ -133,11 +135,23 @@ pub fn settle(list: &[Settlement]) -> Vec<Outcome> {
     if list.iter().any(|settlement| settlement.end().0 != list[0].end().0 || settlement.way_back().is_some()) {
         lock(list);
     }
-    let mut outcomes: HashMap<i64, Outcome> = HashMap::new();
+    let mut outcomes = HashMap::new();
+    // A cancel that is requested between the two is met by the second round.
+    for _ in 0..2 {
+        end(list, &mut outcomes);
+        if outcomes.len() == list.len() || !return_others(list, &mut outcomes) {
+            break;
+        }
+    }
+    list.iter().map(|settlement| outcomes.remove(&settlement.job_id).unwrap_or_else(|| why_not(settlement))).collect()
+}
+
+/// Ends those that are to end.
+fn end(list: &[Settlement], outcomes: &mut HashMap<i64, Outcome>) {
     for to in Status::ENDS {
         let ends: Vec<End> = list
             .iter()
-            .filter(|settlement| settlement.end().0 == *to)
+            .filter(|settlement| settlement.end().0 == *to && !outcomes.contains_key(&settlement.job_id))
             .map(|settlement| End {
                 job_id: settlement.job_id,
                 lease_token: Some(&settlement.lease_token),
@@ -145,14 +159,25 @@ pub fn settle(list: &[Settlement]) -> Vec<Outcome> {
                 when: settlement.end().1,
             })
             .collect();
-        let rule = Rule { to: *to, from: &[Status::Running], forced: false };
-        let ended = if ends.is_empty() { Vec::new() } else { finish::finish(&ends, &rule) };
-        outcomes.extend(ended.into_iter().map(|ended| (ended.job_id, Outcome::Ended(ended.to))));
+        if !ends.is_empty() {
+            let ended = finish::finish(&ends, &Rule { to: *to, from: &[Status::Running], forced: false });
+            outcomes.extend(ended.into_iter().map(|ended| (ended.job_id, Outcome::Ended(ended.to))));
+        }
     }
-    if outcomes.len() < list.len() {
-        spi::connect(|connection| settle_others(connection, list, &mut outcomes));
-    }
-    list.iter().map(|settlement| outcomes.remove(&settlement.job_id).unwrap_or(Outcome::NotFound)).collect()
+}
+
+/// Gives back those that have not ended; whether some could not be given back.
+fn return_others(list: &[Settlement], outcomes: &mut HashMap<i64, Outcome>) -> bool {
+    let returns: Vec<Return> = list
+        .iter()
+        .filter(|settlement| !outcomes.contains_key(&settlement.job_id))
+        .filter_map(Settlement::way_back)
+        .collect();
+    let back =
+        if returns.is_empty() { Vec::new() } else { spi::connect(|connection| give_back(connection, &returns, false)) };
+    let is_some_left = back.len() < returns.len();
+    outcomes.extend(back.into_iter().map(|back| (back.job_id, Outcome::Back(back))));
+    is_some_left
 }
 
 /// Locks the rows of several jobs in the order of their ids.
@@ -162,20 +187,6 @@ fn lock(list: &[Settlement]) {
         spi::connect(|connection| {
             connection.run(&LOCK_IN_ORDER, &[&ids]);
         });
-    }
-}
-
-/// Gives back the jobs that have not ended, and looks at those that it could not give back either.
-fn settle_others(connection: &Connection, list: &[Settlement], outcomes: &mut HashMap<i64, Outcome>) {
-    let returns: Vec<Return> = list
-        .iter()
-        .filter(|settlement| !outcomes.contains_key(&settlement.job_id))
-        .filter_map(Settlement::way_back)
-        .collect();
-    let back = give_back(connection, &returns, false);
-    outcomes.extend(back.into_iter().map(|back| (back.job_id, Outcome::Back(back))));
-    for settlement in list {
-        outcomes.entry(settlement.job_id).or_insert_with(|| why_not(connection, settlement));
     }
 }
 
@@ -208,8 +219,8 @@ pub fn give_back(connection: &Connection, returns: &[Return], forced: bool) -> V
 }
 
 /// Why nothing was done about a job.
-fn why_not(connection: &Connection, settlement: &Settlement) -> Outcome {
-    match transition::look_at(connection, settlement.job_id) {
+fn why_not(settlement: &Settlement) -> Outcome {
+    match spi::connect(|connection| transition::look_at(connection, settlement.job_id)) {
         None => Outcome::NotFound,
         Some(Seen { status, lease_token })
             if status == settlement.end().0 && lease_token.as_deref() == Some(settlement.lease_token.as_str()) =>
