@@ -116,6 +116,46 @@ exec 8>&-
 wait_until 'the sessions are gone' "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'crowd'"
 show 07_health_after
 
+show 08_workers
+# Three workers, each started again when it is killed.
+keep_working() {
+    trap 'kill %1 2>/dev/null; exit' TERM
+    while true; do
+        "$here/worker.sh" "${psql[0]}" "$1" &
+        wait $! || echo "$1" >>"$work/crashes"
+    done
+}
+touch "$work/crashes"
+for number in 1 2 3; do
+    # The shell's own word about a killed child is left out.
+    keep_working "worker $number" 2>/dev/null &
+    sessions+=($!)
+done
+workers=("${sessions[@]: -3}")
+# Drawn anew in place on a terminal, and now and then elsewhere.
+queue_now() {
+    ask "SELECT format('pending %4s  running %3s  completed %4s  failed %3s  %s', s ->> 'pending', s ->> 'running',
+                       s ->> 'completed', s ->> 'failed', repeat('#', ((s ->> 'completed')::int + (s ->> 'failed')::int) / 50))
+         FROM foreman.job_stats('render') AS s"
+}
+echo
+for ((tries = 0; tries < 600; tries++)); do
+    now=$(queue_now)
+    if [[ -t 1 ]]; then
+        printf '\r\e[K%s' "$now"
+    elif ((tries % 10 == 0)); then
+        echo "$now"
+    fi
+    if [[ $now == 'pending    0  running   0 '* ]]; then break; fi
+    sleep 0.2
+done
+if [[ -t 1 ]]; then echo; else echo "$now"; fi
+kill "${workers[@]}"
+wait "${workers[@]}" 2>/dev/null || true
+echo "Workers that were killed and started again: $(wc -l <"$work/crashes")"
+[[ $now == 'pending    0  running   0 '* ]] || die 'not all jobs have ended'
+show_tables 08_workers_after
+
 echo
 if [[ -n ${KEEP:-} ]]; then echo 'The server still runs.'; else echo 'The server is stopped; its data are kept.'; fi
 echo '  make psql     opens a shell on it, started if need be'

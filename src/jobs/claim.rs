@@ -71,30 +71,51 @@ pub fn claim(wanted: &Wanted) -> Result<Reply, Error> {
 /// Adds to the reply what can be claimed.
 pub fn claimed(reply: Reply, wanted: &Wanted) -> Reply {
     rescue::on_the_side();
-    let mut jobs = Vec::new();
+    let mut batch = Batch { most: wanted.max_jobs as usize, jobs: Vec::new(), is_closed: false };
     let (mut paused, mut unknown) = (Vec::new(), Vec::new());
     for name in &wanted.queues {
-        let left = wanted.max_jobs - jobs.len() as i64;
         match queue::known(name) {
             None => unknown.push(name.as_str()),
             Some(queue) if queue.paused => paused.push(name.as_str()),
-            Some(queue) if left > 0 => jobs.extend(from_one(queue, name, left, wanted)),
-            Some(_) => {}
+            Some(queue) => from_one(queue, name, &mut batch, wanted),
         }
     }
     let unknown = (!unknown.is_empty()).then(|| format!("There is no queue {} yet.", unknown.join(", ")));
     let all_paused = (!paused.is_empty() && paused.len() == wanted.queues.len()).then_some(true);
-    reply.list("jobs", jobs).optional("paused", all_paused).optional("warning", unknown)
+    reply.list("jobs", batch.jobs).optional("paused", all_paused).optional("warning", unknown)
+}
+
+/// The jobs of one claim. One whose lease has expired before is handed out alone: should it kill its worker again, it takes
+/// no others with it, which would all use up their attempts.
+struct Batch {
+    most: usize,
+    jobs: Vec<Member>,
+    /// Whether nothing more goes in.
+    is_closed: bool,
+}
+
+impl Batch {
+    /// Whether there is room for another.
+    fn has_room(&self) -> bool {
+        !self.is_closed && self.jobs.len() < self.most
+    }
+
+    /// Whether the job that the walk stands at may go in; the batch is closed where it has to go alone.
+    fn admits(&mut self, scan: &Scan) -> bool {
+        let has_expired = scan.column(column::LAST_ERROR).is_some()
+            && scan.text(column::LAST_ERROR).is_some_and(|error| error.bytes() == rescue::EXPIRED.as_bytes());
+        self.is_closed = has_expired;
+        !has_expired || self.jobs.is_empty()
+    }
 }
 
 /// Claims from one queue.
-fn from_one(queue: Queue, name: &str, most: i64, wanted: &Wanted) -> Vec<Member> {
+fn from_one(queue: Queue, name: &str, batch: &mut Batch, wanted: &Wanted) {
     // By the clock, not by the transaction's start: what has become due since is ready, and nothing is early.
     let now = xact::clock();
     let lease = Lease { now, seconds: wanted.lease_seconds.unwrap_or(queue.lease_seconds), worker: &wanted.worker };
-    match without_statement(queue, name, most, &lease) {
-        Some(jobs) => jobs,
-        None => by_statement(queue, name, most, &lease),
+    if batch.has_room() && without_statement(queue, name, batch, &lease).is_none() {
+        by_statement(queue, name, batch, &lease);
     }
 }
 
@@ -112,32 +133,40 @@ impl Lease<'_> {
     }
 }
 
-/// Claims by the statement.
-fn by_statement(queue: Queue, name: &str, most: i64, lease: &Lease) -> Vec<Member> {
-    let now = Timestamptz::at(lease.now);
-    let jobs = spi::connect(|connection| {
+/// Claims by the statement, which takes what comes first without a look at each.
+fn by_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease) {
+    let (now, most) = (Timestamptz::at(lease.now), (batch.most - batch.jobs.len()) as i64);
+    let claimed = spi::connect(|connection| {
         let rows = connection.run(&CLAIM, &[&queue.id, &now, &most, &lease.seconds, &lease.worker.as_deref(), &name]);
         rows.first().and_then(|row| row.jsonb(1))
     });
-    jobs.map_or_else(Vec::new, |jobs| jsonb::members(jobs).map(|(_, job)| Member::Document(job.to_jsonb())).collect())
+    if let Some(jobs) = claimed {
+        batch.jobs.extend(jsonb::members(jobs).map(|(_, job)| Member::Document(job.to_jsonb())));
+    }
 }
 
 /// Claims row by row as the statement does, from the same index in the same order; `None`, and nothing done, where that
 /// takes a statement. Under other isolation levels it does: there a row that has changed since the snapshot is an error.
-fn without_statement(queue: Queue, name: &str, most: i64, lease: &Lease) -> Option<Vec<Member>> {
+fn without_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease) -> Option<()> {
     if !xact::is_read_committed() {
         return None;
     }
     let rows = Rows::open(&LIVE_JOB)?;
     let mut scan = rows.scan(c"live_job_ready")?;
-    let mut jobs = Vec::new();
     for priority in 0..=9 {
         scan.start(&[Key::integer(1, queue.id), Key::smallint(2, priority), Key::until(3, lease.now)]);
-        while (jobs.len() as i64) < most && scan.next() {
-            jobs.extend(take(&mut scan, name, lease));
+        while batch.has_room() && scan.next() {
+            if !batch.admits(&scan) {
+                break;
+            }
+            match take(&mut scan, name, lease) {
+                Some(job) => batch.jobs.push(job),
+                // Somebody else has it by now.
+                None => batch.is_closed = false,
+            }
         }
     }
-    Some(jobs)
+    Some(())
 }
 
 /// Takes the job that the walk stands at, unless another session is at it.

@@ -8,14 +8,13 @@ use crate::pg::datum::{Text, Timestamptz};
 use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
-use crate::shared::counters;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::collections::HashSet;
 
 // Looked at again under the row's lock by the server, so that a lease extended meanwhile is left alone. A row that is
 // locked is held by its worker (hold_lease) or about to be finished.
-static EXPIRED: Statement = Statement::by_index(
+static FIND: Statement = Statement::by_index(
     c"SELECT j.id FROM foreman.live_job AS j
       WHERE j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_expires_at OPERATOR(pg_catalog.<=) $1
       ORDER BY j.lease_expires_at
@@ -24,6 +23,10 @@ static EXPIRED: Statement = Statement::by_index(
     &[pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID],
 );
 
+/// The error of an attempt whose lease expired.
+pub const EXPIRED: &str = "The lease expired.";
+/// The same of the last one.
+const USED_UP: &str = "The lease expired; the attempts are used up.";
 /// Microseconds between two rescues that a session's claims make on the side.
 const PAUSE: i64 = 1_000_000;
 /// Jobs that a claim rescues on the side.
@@ -33,10 +36,11 @@ thread_local! {
     static LAST: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Rescues a few jobs where no background worker does, at most once a second in each session that claims.
+/// Rescues a few jobs, at most once a second in each session that claims: sooner than upkeep comes round, and where nobody
+/// does any.
 pub fn on_the_side() {
     let now = xact::clock();
-    if !counters::is_shared() && (now - LAST.get()).abs() >= PAUSE {
+    if (now - LAST.get()).abs() >= PAUSE {
         LAST.set(now);
         spi::connect(|connection| rescue(connection, A_FEW));
     }
@@ -60,17 +64,16 @@ struct Rescued {
 
 /// Takes expired leases back.
 fn rescue(connection: &Connection, max_jobs: i32) -> Rescued {
-    let (gone, last) = ("The lease expired.", "The lease expired; the attempts are used up.");
-    let rows = connection.run(&EXPIRED, &[&Timestamptz::at(xact::clock()), &max_jobs]);
+    let rows = connection.run(&FIND, &[&Timestamptz::at(xact::clock()), &max_jobs]);
     let ids: Vec<i64> = rows.iter().filter_map(|row| row.bigint(1)).collect();
-    let ending = Ending { result: None, error: Some(Text::from_utf8(last)) };
+    let ending = Ending { result: None, error: Some(Text::from_utf8(USED_UP)) };
     let end = |id: &i64| End { job_id: *id, lease_token: None, ending, when: When::NoAttemptLeft };
     let rule = Rule { to: Status::Failed, from: &[Status::Running], forced: true };
     let ended = finish::finish(&ids.iter().map(end).collect::<Vec<_>>(), &rule);
     let back = |id: &i64| Return {
         job_id: *id,
         lease_token: None,
-        error: Some(Text::from_utf8(gone)),
+        error: Some(Text::from_utf8(EXPIRED)),
         pause: Some(0.0),
         run_at: None,
         given_back: 0,

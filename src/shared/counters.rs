@@ -64,11 +64,6 @@ fn table() -> (&'static Table, bool) {
     }
 }
 
-/// Whether the library was preloaded, so that sessions share what they know.
-pub fn is_shared() -> bool {
-    table().1
-}
-
 /// Counts a call that has ended.
 pub fn count(function: Function, error: Option<Code>, retries: u32, deadlocks: u32, took: Duration) {
     let counters = &table().0.0[function as usize];

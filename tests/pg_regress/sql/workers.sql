@@ -123,6 +123,14 @@ SELECT foreman.rescue_expired();
 SELECT payload -> 'n' AS n, status, attempt, error FROM foreman.jobs WHERE queue = 'r' ORDER BY job_id;
 SELECT short(foreman.complete_job(job(31), token(31)));
 
+-- One whose lease has expired before is handed out alone, and in its turn: it takes no others with it should it kill its worker.
+SELECT foreman.create_jobs('[{"queue": "s", "payload": {"n": 41}}, {"queue": "s", "payload": {"n": 42}}]') ->> 'created' AS created;
+SELECT hold(foreman.claim_jobs('s', 10, 0.1));
+SELECT pg_sleep(0.2);
+SELECT foreman.create_jobs('[{"queue": "s", "payload": {"n": 43}, "priority": 0}, {"queue": "s", "payload": {"n": 44}, "priority": 9}, {"queue": "s", "payload": {"n": 45}, "priority": 9}]') ->> 'created' AS created;
+SELECT foreman.rescue_expired() ->> 'rescued' AS rescued;
+SELECT hold(foreman.claim_jobs('s', 10)) FROM generate_series(1, 5);
+
 -- Set running without a claim, a job has the queue's max_run_seconds.
 SELECT foreman.configure_queue('r', max_run_seconds => 0.1) ->> 'max_run_seconds' AS seconds;
 SELECT foreman.update_job_status(job(31), 'running') ->> 'status' AS status;
@@ -155,4 +163,4 @@ WHERE q ->> 'queue' IN ('policy', 'w');
 DROP FUNCTION hold, token, job, short, outcomes, lease;
 DROP TABLE held;
 SELECT count(foreman.cancel_job(job_id)) AS left FROM foreman.jobs
-WHERE status IN ('pending', 'running') AND queue IN ('w', 'k', 'once', 'beat', 'many', 'a', 'b', 'r', 'policy');
+WHERE status IN ('pending', 'running') AND queue IN ('w', 'k', 'once', 'beat', 'many', 'a', 'b', 'r', 's', 'policy');
