@@ -232,7 +232,8 @@ COMMENT ON FUNCTION foreman.claim_jobs IS
 - `max_jobs`: 1 to 1000. `lease_seconds`: 0.1 to 604800; NULL is the queue''s. `worker`: a name to show, up to 200
   characters. `options`: none yet.
 - By priority, then the time since when they are ready, then id. Jobs that are not due, or locked by another session,
-  are passed over; nobody waits.
+  are passed over; nobody waits. A job whose lease has expired before is handed out alone: should it kill its worker
+  again, it takes no others with it.
 - Replies: `success` with `jobs`, each with `job_id`, `payload`, `attempt`, `lease_token`, `lease_expires_at` and
   more; an empty list where none is ready. `paused` where the queue is, `warning` where there is no such queue yet.
 - Errors: `INVALID_PARAMS`, `DB_TIMEOUT_ERROR`, `DB_DEADLOCK` (under REPEATABLE READ: use READ COMMITTED), `READ_ONLY`.';

@@ -157,4 +157,52 @@ mod tests {
         .unwrap();
         assert_eq!(plain, job(&reply(create)["job_id"]));
     }
+
+    /// Claims a new job of this payload: as claimed, without what differs each time, and its lease.
+    fn claimed(payload: &str) -> (Value, i64, String) {
+        reply(&format!(
+            "foreman.create_job('twice', '{payload}', 't', 3, max_attempts => 2, metadata => '{{\"m\": 2}}')"
+        ));
+        let mut job = reply("foreman.claim_jobs('twice', lease_seconds => 77, worker => 'w')")["jobs"][0].clone();
+        let (id, token) = (job["job_id"].as_i64().unwrap(), job["lease_token"].as_str().unwrap().to_owned());
+        for differs in ["job_id", "lease_token", "run_at", "lease_expires_at"] {
+            assert!(job.as_object_mut().unwrap().remove(differs).is_some(), "{differs}");
+        }
+        (job, id, token)
+    }
+
+    /// Claims jobs and ends them in each way; what is told of them, and what is kept.
+    fn claimed_and_ended() -> Vec<Value> {
+        let payload = r#"{"n": 1234567890123, "text": "Zoë"}"#;
+        let mut told = Vec::new();
+        for ending in
+            ["complete_job({}, '{}', '[1]')", "fail_job({}, '{}', 'e', final => true)", "fail_job({}, '{}', 'e')"]
+        {
+            let (job, id, token) = claimed(payload);
+            let call = ending.replacen("{}", &id.to_string(), 1).replacen("{}", &token, 1);
+            told.push(job);
+            told.push(reply(&format!("foreman.{call} - '{{job_id,ready_at}}'::text[]")));
+            let times = "job_id,run_at,ready_at,created_at,started_at,finished_at,lease_expires_at";
+            told.push(reply(&format!("(foreman.get_job({id}) -> 'job') - '{{{times}}}'::text[]")));
+            let kept = format!(
+                "SELECT count(*) FROM foreman.any_job WHERE id = {id}
+                 AND (status = 'pending' OR lease_token = '{token}') AND started_at >= created_at"
+            );
+            assert_eq!(ask::<i64>(&kept), 1, "{call}");
+        }
+        told
+    }
+
+    #[pg_test]
+    fn claims_and_finishes_are_the_same_with_a_trigger_and_without() {
+        Spi::run("SELECT foreman.make_partition((now() AT TIME ZONE 'UTC')::date)").unwrap();
+        let plain = claimed_and_ended();
+        Spi::run(
+            "CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN COALESCE(NEW, OLD); END';
+             CREATE TRIGGER nothing BEFORE UPDATE OR DELETE ON foreman.live_job
+                 FOR EACH ROW EXECUTE FUNCTION public.nothing()",
+        )
+        .unwrap();
+        assert_eq!(plain, claimed_and_ended());
+    }
 }

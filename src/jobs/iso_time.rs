@@ -95,7 +95,7 @@ pub fn parse(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{date, days, days_in, parse};
 
     #[test]
     fn a_date_and_its_day_lead_to_each_other() {
