@@ -226,6 +226,25 @@ COMMENT ON FUNCTION foreman.delete_setting IS
 - Replies: `success` with `key`, `deleted` and the version that the deletion has in the history.
 - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `READ_ONLY`.';
 
+COMMENT ON FUNCTION foreman.ready_in IS
+'Says whether there are jobs to claim in one of these queues: what `wait_for_jobs` looks at.
+
+- `queues`: 1 to 100 different names. One that is not there yet, or paused, has no jobs to claim.
+- Replies: `success` with `ready` and `next_due_seconds`, the time until the next delayed job becomes due; null where
+  there is none.
+- Errors: `INVALID_PARAMS`, `DB_TIMEOUT_ERROR`.';
+
+COMMENT ON PROCEDURE foreman.wait_for_jobs IS
+'Waits until there may be jobs to claim in one of these queues, or the time is over: to be called, not selected.
+
+- `queues`: 1 to 100 different names, of queues that are there or that may come. `timeout_seconds`: above 0, up to
+  3600. A session''s `statement_timeout` ends it earlier, with an error.
+- Ends without a word; then claim, and wait again where there was nothing. While it waits it holds no snapshot.
+- Preloaded, a commit that makes a job ready wakes one waiter; what wakes nobody (COMMIT PREPARED) is found within
+  10 s. Not preloaded, it polls: every 50 ms at first, every second later on.
+- Errors are raised, there being no reply: JF004 (an argument), 25001 (in a transaction block or a function: use
+  autocommit), 42501 (the role may not call `ready_in`), 25006 (on a standby).';
+
 COMMENT ON FUNCTION foreman.claim_jobs IS
 'Hands out ready jobs of a queue: each becomes running, under a lease.
 

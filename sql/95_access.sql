@@ -11,7 +11,7 @@ WITH function_level (level, name) AS (
         ('worker', 'bulk_update_job_status'), ('worker', 'cancel_job'), ('worker', 'retry_job'),
         ('worker', 'claim_jobs'), ('worker', 'claim_jobs_from'), ('worker', 'heartbeat'), ('worker', 'heartbeat_all'),
         ('worker', 'complete_job'), ('worker', 'complete_jobs'), ('worker', 'fail_job'), ('worker', 'fail_jobs'),
-        ('worker', 'release_job'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
+        ('worker', 'release_job'), ('worker', 'wait_for_jobs'), ('worker', 'ready_in'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
         ('monitor', 'db_health'), ('monitor', 'health_grade'), ('monitor', 'read_call_stats'),
         ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
@@ -23,7 +23,7 @@ WITH function_level (level, name) AS (
         ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'queues'), ('admin', 'jobs'),
         ('admin', 'setting_history')
 ), own (level, kind, object) AS (
-    SELECT f.level, 'FUNCTION', p.oid::pg_catalog.regprocedure::pg_catalog.text
+    SELECT f.level, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::pg_catalog.regprocedure::pg_catalog.text
     FROM function_level AS f
     JOIN pg_catalog.pg_proc AS p ON p.proname OPERATOR(pg_catalog.=) f.name
         AND p.pronamespace OPERATOR(pg_catalog.=) 'foreman'::pg_catalog.regnamespace
@@ -56,9 +56,9 @@ BEGIN
         WHERE a.level OPERATOR(pg_catalog.=) grant_level.level
         ORDER BY a.object
     LOOP
-        -- kind is one of two words, object what regprocedure and regclass have quoted.
+        -- kind is one of three words, object what regprocedure and regclass have quoted.
         EXECUTE pg_catalog.format('GRANT %s ON %s %s TO %I',
-            CASE item.kind WHEN 'FUNCTION' THEN 'EXECUTE' ELSE 'SELECT' END, item.kind, item.object, role_name);
+            CASE item.kind WHEN 'TABLE' THEN 'SELECT' ELSE 'EXECUTE' END, item.kind, item.object, role_name);
         granted := granted OPERATOR(pg_catalog.+) 1;
     END LOOP;
     RETURN granted;
@@ -67,7 +67,7 @@ $$;
 COMMENT ON FUNCTION foreman.grant_level(text, text) IS
     'A step of foreman.grant_access(): grants a level to a role, and says how many objects that are.';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA foreman FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA foreman FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA foreman FROM PUBLIC;
 
 SELECT foreman.grant_level('pg_monitor', 'monitor');

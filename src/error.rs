@@ -170,6 +170,8 @@ pub enum Error {
     Parallel,
     #[error("Upkeep has to run in a transaction of its own: outside of a transaction block, with autocommit.")]
     NeedsOwnTransaction,
+    #[error("wait_for_jobs ends transactions, which it may not do in a transaction block or inside a function.")]
+    WaitInTransaction,
     #[error("{message}")]
     Told { code: Code, sqlstate: String, message: String, constraint: Option<String> },
     #[error("{}", Code::of_sqlstate(&sqlstate_text(.0.sqlstate)).public_message())]
@@ -204,7 +206,7 @@ impl Error {
             Error::VersionConflict { .. } => Code::VersionConflict,
             Error::ReadOnly => Code::ReadOnly,
             Error::Deadline => Code::DbTimeoutError,
-            Error::Parallel | Error::NeedsOwnTransaction => Code::DbQueryError,
+            Error::Parallel | Error::NeedsOwnTransaction | Error::WaitInTransaction => Code::DbQueryError,
             Error::Told { code, .. } => *code,
             Error::Server(facts) => Code::of_sqlstate(&sqlstate_text(facts.sqlstate)),
             Error::Panic(_) => Code::InternalError,
@@ -220,7 +222,7 @@ impl Error {
             Error::Duplicate { .. } => "23505".to_owned(),
             Error::ReadOnly => "25006".to_owned(),
             Error::Parallel => "25000".to_owned(),
-            Error::NeedsOwnTransaction => "25001".to_owned(),
+            Error::NeedsOwnTransaction | Error::WaitInTransaction => "25001".to_owned(),
             Error::Invalid { .. }
             | Error::NotFound { .. }
             | Error::Transition { .. }
@@ -228,6 +230,11 @@ impl Error {
             | Error::VersionConflict { .. }
             | Error::Deadline => self.code().own_sqlstate().to_owned(),
         }
+    }
+
+    /// What the caller may do about it, where that is no part of the message.
+    pub fn hint(&self) -> Option<String> {
+        matches!(self, Error::WaitInTransaction).then(|| "CALL it by itself, with autocommit.".to_owned())
     }
 
     /// What the server said, where the error is the server's or a panic.

@@ -27,5 +27,5 @@ pgrx::pg_module_magic!(name, version);
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     guc::register();
-    shared::counters::request();
+    shared::request();
 }

@@ -162,6 +162,7 @@ impl Reply {
             | Error::Deadline
             | Error::Parallel
             | Error::NeedsOwnTransaction
+            | Error::WaitInTransaction
             | Error::Server(_)
             | Error::Panic(_) => self,
         }

@@ -12,6 +12,7 @@ mod jobs;
 mod queues;
 mod settings;
 mod triggers;
+mod waiting;
 mod workers;
 
 use pgrx::extension_sql_file;
@@ -24,7 +25,8 @@ mod foreman {}
 extension_sql_file!("../../sql/10_bootstrap.sql", name = "bootstrap", bootstrap);
 extension_sql_file!("../../sql/20_jobs.sql", name = "jobs", requires = ["bootstrap"]);
 extension_sql_file!("../../sql/21_partitions.sql", name = "partitions", requires = ["jobs"]);
-extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["partitions"]);
+extension_sql_file!("../../sql/25_waiting.sql", name = "waiting", requires = ["partitions"]);
+extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["waiting"]);
 extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["settings", health::db_health]);
 extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["health", diagnostics::read_call_stats]);
 extension_sql_file!(
@@ -58,6 +60,7 @@ extension_sql_file!(
         settings::list_settings,
         settings::set_setting,
         settings::set_setting_text,
+        waiting::ready_in,
         workers::claim_jobs,
         workers::claim_jobs_from,
         workers::complete_job,

@@ -73,6 +73,7 @@ functions! {
     ResumeQueue "resume_queue" Write,
     ListQueues "list_queues" Read,
     JobStats "job_stats" Read,
+    ReadyIn "ready_in" Read,
     Check "check" Read,
     // On a standby the server itself refuses a statement that writes.
     Execute "execute" Read,

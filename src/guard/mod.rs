@@ -19,6 +19,7 @@ use attempt::{Attempt, Bounds, Failure};
 use deadline::Deadline;
 use function::{Access, Function};
 use outcome::Outcome;
+pub use outcome::raise;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 

@@ -90,7 +90,7 @@ impl Outcome {
         match self.result {
             Ok(reply) => reply.told(circumstances).into_jsonb(),
             Err(error) if function.always_raises() || guc::on_error() == OnError::Raise => {
-                raise::raise(facts_to_raise(error, circumstances))
+                raise::raise(facts_to_raise(error, circumstances.callers_statement))
             }
             Err(error) => Reply::error(&error, circumstances).into_jsonb(),
         }
@@ -105,17 +105,23 @@ impl Outcome {
     }
 }
 
+/// Raises an error of ours where there is no reply.
+pub fn raise(error: Error) -> ! {
+    raise::raise(facts_to_raise(error, false))
+}
+
 /// The error as it is raised: the server's with its SQLSTATE, message and constraint, and more only for those
 /// who may know; ours with a class of its own.
-fn facts_to_raise(error: Error, circumstances: Circumstances) -> Facts {
+fn facts_to_raise(error: Error, callers_statement: bool) -> Facts {
     let own = Facts {
         sqlstate: sqlstate_packed(&error.sqlstate()),
         message: reply::message(&error),
         detail: Some(format!("error_code: {}", error.code().name())),
+        hint: error.hint(),
         ..Facts::default()
     };
     match error {
-        Error::Server(facts) | Error::Panic(facts) if guc::debug() || circumstances.callers_statement => *facts,
+        Error::Server(facts) | Error::Panic(facts) if guc::debug() || callers_statement => *facts,
         Error::Server(facts) => Facts { message: facts.message, constraint: facts.constraint, detail: None, ..own },
         Error::Told { constraint, .. } => Facts { constraint, ..own },
         _ => own,

@@ -23,3 +23,4 @@ pub mod stats;
 pub mod status;
 pub mod transition;
 pub mod upkeep;
+pub mod waiting;

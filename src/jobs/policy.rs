@@ -4,6 +4,7 @@ use super::queue;
 use crate::error::Error;
 use crate::pg::spi::{self, Connection, Statement};
 use crate::reply::Reply;
+use crate::shared::wakes;
 use pgrx::pg_sys;
 
 // What is NULL stays as it is.
@@ -118,6 +119,9 @@ pub fn pause(name: &str, paused: bool) -> Result<Reply, Error> {
     spi::connect(|connection| {
         let queue = queue::existing(connection, name)?;
         let changed = connection.run(&PAUSE, &[&queue.id, &paused]).first().is_some();
+        if changed && !paused {
+            wakes::queue_opened(queue.id);
+        }
         Ok(Reply::success().field("queue", name).field("paused", paused).field("changed", changed))
     })
 }

@@ -5,6 +5,7 @@ use crate::pg::datum::Text;
 use crate::pg::invalidation;
 use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::table::{self, Table};
+use crate::shared::wakes;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -134,5 +135,6 @@ pub fn ensure(connection: &Connection, name: &str) -> Result<Queue, Error> {
         return Ok(queue);
     }
     connection.run(&MAKE, &[&name]);
+    wakes::queue_made();
     existing(connection, name)
 }

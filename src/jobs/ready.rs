@@ -2,13 +2,15 @@
 
 use crate::pg::notify;
 use crate::pg::spi::Row;
+use crate::shared::wakes;
 
 /// The channel of the notifications; the payload is the queue's name.
 const CHANNEL: &str = "foreman_jobs";
 
 /// Tells of a job in this queue. `notify` is the queue's name where its policy asks for a NOTIFY, of which the server
 /// sends one a transaction and queue, however often it is asked.
-pub fn announce(_queue_id: i32, notify: Option<&String>) {
+pub fn announce(queue_id: i32, notify: Option<&String>) {
+    wakes::job_made_ready(queue_id);
     if let Some(name) = notify {
         notify::send(CHANNEL, name);
     }

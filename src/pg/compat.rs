@@ -113,6 +113,20 @@ pub unsafe fn insert_index_tuples(
     }
 }
 
+/// This backend's place among the server's processes; 17 made it a variable of its own.
+pub fn own_proc_number() -> c_int {
+    // SAFETY: set when the backend started, and never changed.
+    #[cfg(has_proc_number)]
+    unsafe {
+        pg_sys::MyProcNumber
+    }
+    // SAFETY: as above.
+    #[cfg(not(has_proc_number))]
+    unsafe {
+        (*pg_sys::MyProc).pgprocno
+    }
+}
+
 /// Functions that pgrx's guard can't or need not wrap: called in a signal handler, inside `errfinish`, or unable to
 /// raise an ERROR. Their declarations are the same in 15 to 18.
 pub mod bare {

@@ -12,6 +12,8 @@ pub mod lock_timeout;
 pub mod log;
 pub mod notify;
 pub mod planner;
+pub mod procedure;
+pub mod process;
 pub mod raise;
 pub mod rows;
 pub mod shmem;

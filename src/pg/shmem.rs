@@ -1,11 +1,12 @@
-//! One piece of shared memory, there only when the library is preloaded.
+//! One piece of shared memory and one lock, there only when the library is preloaded.
 
+use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use pgrx::{pg_guard, pg_sys};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// What may lie in shared memory: all zeroes is a valid value, it is changed by atomics only, and it holds no
-/// pointer of one process.
+/// What may lie in shared memory: all zeroes is a valid value, it is changed by atomics or under the lock only, and it
+/// holds no pointer of one process.
 ///
 /// # Safety
 /// As said, for every field.
@@ -15,7 +16,9 @@ pub unsafe trait Shareable: Sync {}
 static AREA: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(std::ptr::null_mut());
 /// Bytes asked for.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
-/// The area's name in the server's index of shared memory.
+/// The lock in shared memory, there whenever the area is.
+static LOCK: AtomicPtr<pg_sys::LWLock> = AtomicPtr::new(std::ptr::null_mut());
+/// The area's name in the server's index of shared memory, and the lock's.
 const NAME: &CStr = c"pg_foreman";
 
 /// The hook that was there before ours; only the postmaster writes it, while it loads libraries.
@@ -45,6 +48,27 @@ pub fn get<T: Shareable>() -> Option<&'static T> {
     unsafe { AREA.load(Ordering::Acquire).cast::<T>().as_ref() }
 }
 
+/// A part of the area that is looked at and changed under the lock only.
+pub struct Guarded<T>(UnsafeCell<T>);
+
+// SAFETY: the one way to the value is `with`, which holds the lock.
+unsafe impl<T: Send> Sync for Guarded<T> {}
+
+impl<T> Guarded<T> {
+    /// Works on the value under the lock. `work` must be short, and neither raise, panic, allocate nor call `with`.
+    pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        let lock = LOCK.load(Ordering::Acquire);
+        // SAFETY: the value lies in the area, so the lock is there. Whoever holds it is alone with the value; if one
+        // is killed meanwhile, the server starts anew with fresh memory. Taking the lock holds off interrupts.
+        unsafe {
+            pg_sys::LWLockAcquire(lock, pg_sys::LWLockMode::LW_EXCLUSIVE);
+            let result = work(&mut *self.0.get());
+            pg_sys::LWLockRelease(lock);
+            result
+        }
+    }
+}
+
 /// Type of both hooks.
 type Hook = Option<unsafe extern "C-unwind" fn()>;
 
@@ -69,7 +93,10 @@ fn call(place: &AtomicPtr<()>) {
 unsafe extern "C-unwind" fn on_request() {
     call(&PREVIOUS_REQUEST);
     // SAFETY: the server calls this hook at the one time when asking is allowed.
-    unsafe { pg_sys::RequestAddinShmemSpace(SIZE.load(Ordering::Relaxed)) };
+    unsafe {
+        pg_sys::RequestAddinShmemSpace(SIZE.load(Ordering::Relaxed));
+        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
+    }
 }
 
 #[pg_guard]
@@ -83,6 +110,7 @@ unsafe extern "C-unwind" fn on_startup() {
         if !found {
             std::ptr::write_bytes(area.cast::<u8>(), 0, size);
         }
+        LOCK.store(&raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock, Ordering::Release);
         AREA.store(area, Ordering::Release);
     }
 }

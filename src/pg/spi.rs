@@ -27,6 +27,19 @@ pub fn connect<R>(work: impl FnOnce(&Connection) -> R) -> R {
     result
 }
 
+/// The same in a procedure that may end transactions, which ends the present one after the work.
+pub fn connect_and_commit<R>(work: impl FnOnce(&Connection) -> R) -> R {
+    // SAFETY: as in `connect`. The server raises where the present transaction is not ours to end; SPI_commit begins the
+    // next one, in which the connection goes on.
+    unsafe {
+        pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as c_int);
+        let result = work(&Connection { _private: () });
+        pg_sys::SPI_commit();
+        pg_sys::SPI_finish();
+        result
+    }
+}
+
 /// A statement of ours, planned once a session.
 pub struct Statement {
     sql: &'static CStr,

@@ -1,6 +1,7 @@
-//! Facts of the present transaction and session, read and never changed.
+//! Facts of the present transaction and session, read and never changed; and its end.
 
-use pgrx::pg_sys;
+use pgrx::{pg_guard, pg_sys};
+use std::sync::OnceLock;
 
 /// Whether the caller has a transaction block open, so that what we do is not yet durable when we answer.
 pub fn in_transaction_block() -> bool {
@@ -56,4 +57,30 @@ pub fn waits_for_us(pid: i32) -> bool {
 pub fn clock() -> i64 {
     // SAFETY: reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+/// Called when a transaction has ended; true where it has committed, and everybody sees what it did.
+static AT_END: OnceLock<fn(bool)> = OnceLock::new();
+
+/// Has `callback`, the same function each time, called at the end of each transaction of this session. It must not
+/// raise. A prepared transaction ends as one that has not committed: its COMMIT may come in any session.
+pub fn at_end(callback: fn(bool)) {
+    AT_END.get_or_init(|| {
+        // SAFETY: registers a function of this library, which the server never unloads.
+        unsafe { pg_sys::RegisterXactCallback(Some(ended), std::ptr::null_mut()) };
+        callback
+    });
+}
+
+/// Called by the server at several moments of a transaction's end.
+#[pg_guard]
+unsafe extern "C-unwind" fn ended(event: pg_sys::XactEvent::Type, _argument: *mut core::ffi::c_void) {
+    let committed = match event {
+        pg_sys::XactEvent::XACT_EVENT_COMMIT => true,
+        pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => false,
+        _ => return,
+    };
+    if let Some(callback) = AT_END.get() {
+        callback(committed);
+    }
 }

@@ -3,7 +3,6 @@
 
 use crate::error::Code;
 use crate::guard::function::Function;
-use crate::pg::shmem::{self, Shareable};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -19,9 +18,6 @@ pub struct Counters {
 
 /// All functions' counters.
 pub struct Table([Counters; Function::ALL.len()]);
-
-// SAFETY: atomics only; zeroes are counters that counted nothing.
-unsafe impl Shareable for Table {}
 
 /// This backend's own, used without preload.
 static OWN: Table = Table([const { Counters::new() }; Function::ALL.len()]);
@@ -51,15 +47,10 @@ impl Counters {
     }
 }
 
-/// Asks for the shared table; without preload there is none.
-pub fn request() {
-    shmem::request::<Table>();
-}
-
 /// The table in force, and whether it is the server's.
 fn table() -> (&'static Table, bool) {
-    match shmem::get::<Table>() {
-        Some(shared) => (shared, true),
+    match super::area() {
+        Some(area) => (&area.counters, true),
         None => (&OWN, false),
     }
 }

@@ -1,3 +1,26 @@
 //! What lives in shared memory when the library is preloaded, and in the backend alone when it is not.
 
 pub mod counters;
+mod waiters;
+pub mod wakes;
+
+use crate::pg::shmem::{self, Shareable};
+
+/// All of it, in one piece.
+struct Area {
+    counters: counters::Table,
+    wakes: wakes::Table,
+}
+
+// SAFETY: atomics, and what is guarded by the lock; zeroes are counters that counted nothing, and nobody who waits.
+unsafe impl Shareable for Area {}
+
+/// Asks for the shared memory; without preload there is none.
+pub fn request() {
+    shmem::request::<Area>();
+}
+
+/// The shared memory, if there is any.
+fn area() -> Option<&'static Area> {
+    shmem::get()
+}

@@ -21,3 +21,4 @@ mod standby;
 mod statistics;
 mod timeouts;
 mod unique_keys;
+mod waiting;

@@ -37,6 +37,7 @@ const CALLS: &[(&str, Gets)] = &[
     ("read_call_stats()", Success),
     ("db_health()", HealthDocument),
     ("check('{\"status\": \"success\"}')", Success),
+    ("ready_in('{q}')", Success),
     ("execute('SELECT queue FROM foreman.jobs')", Success),
 ];
 

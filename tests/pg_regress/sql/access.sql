@@ -45,7 +45,7 @@ SELECT rolname, has_schema_privilege(oid, 'foreman', 'USAGE') AS usage, has_sche
 FROM pg_roles WHERE rolname LIKE 'regress\_%' ORDER BY rolname COLLATE "C";
 -- access_levels says the same as the privileges.
 SELECT level, kind, object FROM foreman.access_levels
-WHERE NOT CASE kind WHEN 'FUNCTION' THEN has_function_privilege('regress_' || level, object, 'EXECUTE')
+WHERE NOT CASE WHEN kind <> 'TABLE' THEN has_function_privilege('regress_' || level, object, 'EXECUTE')
     ELSE has_table_privilege('regress_' || level, object, 'SELECT') END;
 
 -- In use: a role that has no right to any table gets its work done.

@@ -1,0 +1,176 @@
+//! Waiting for jobs: look, and sleep until there may be some. While a session sleeps it holds no snapshot, and its
+//! transaction is never older than a look ago.
+
+use crate::diagnostics;
+use crate::error::Error;
+use crate::pg::datum::{Array, Timestamptz};
+use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::{jsonb, latch, xact};
+use crate::reply::Reply;
+use crate::shared::wakes::{self, Next, Seat};
+use pgrx::pg_sys;
+use std::time::{Duration, Instant};
+
+/// The longest sleep: what wakes nobody (COMMIT PREPARED, rows written by hand) is found that late.
+const LONGEST: Duration = Duration::from_secs(10);
+/// The first pause where nobody wakes us; each further one is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause where nobody wakes us, so that a delayed job is no more than that late.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+// For each queue: the jobs that are ready (2 stand for any more), and when the next one becomes due. Priority by
+// priority, so that both are found at one place of the index, however many jobs are due later.
+static LOOK: Statement = Statement::by_index(
+    c"SELECT q.id, q.name,
+             (SELECT pg_catalog.count(*)
+              FROM (SELECT 1
+                    FROM pg_catalog.generate_series(0, 9) AS p (priority)
+                    CROSS JOIN LATERAL (
+                        SELECT 1
+                        FROM foreman.live_job AS j
+                        WHERE j.queue_id OPERATOR(pg_catalog.=) q.id
+                          AND j.priority OPERATOR(pg_catalog.=) p.priority::smallint
+                          AND j.status OPERATOR(pg_catalog.=) 'pending'
+                          AND j.ready_at OPERATOR(pg_catalog.<=) $2
+                        LIMIT 2
+                    ) AS r
+                    WHERE q.paused_at IS NULL
+                    LIMIT 2) AS two),
+             (SELECT pg_catalog.min(n.ready_at)
+              FROM pg_catalog.generate_series(0, 9) AS p (priority)
+              CROSS JOIN LATERAL (
+                  SELECT j.ready_at
+                  FROM foreman.live_job AS j
+                  WHERE j.queue_id OPERATOR(pg_catalog.=) q.id
+                    AND j.priority OPERATOR(pg_catalog.=) p.priority::smallint
+                    AND j.status OPERATOR(pg_catalog.=) 'pending'
+                    AND j.ready_at OPERATOR(pg_catalog.>) $2
+                  ORDER BY j.ready_at
+                  LIMIT 1
+              ) AS n
+              WHERE q.paused_at IS NULL)
+      FROM foreman.queue AS q
+      WHERE q.name OPERATOR(pg_catalog.=) ANY ($1)",
+    &[pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID],
+);
+
+static KNOWN: Statement = Statement::by_index(
+    c"SELECT q.id FROM foreman.queue AS q WHERE q.name OPERATOR(pg_catalog.=) ANY ($1)",
+    &[pg_sys::TEXTARRAYOID],
+);
+
+// With the rights of the session's role, and its search_path.
+static ASK: Statement = Statement::new(c"SELECT foreman.ready_in($1)", &[pg_sys::TEXTARRAYOID]);
+
+/// `ready_in`.
+pub fn ready(names: &[String]) -> Reply {
+    let queues = Array::of_names(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    spi::connect(|connection| {
+        let known: Vec<i32> = connection.run(&KNOWN, &[&queues]).iter().filter_map(|row| row.integer(1)).collect();
+        wakes::watch(known.iter().copied(), known.len() < names.len());
+        let now = xact::clock();
+        let (mut ready, mut first) = (0, None::<i64>);
+        for row in connection.run(&LOOK, &[&queues, &Timestamptz::at(now)]).iter() {
+            let (Some(queue), Some(jobs)) = (row.integer(1), row.bigint(3)) else { continue };
+            ready += jobs;
+            if jobs > 0 && ready > 1 {
+                wakes::has_more(queue);
+            }
+            if let Some(due) = row.bigint(4) {
+                wakes::will_be_due(queue, due);
+                first = Some(first.map_or(due, |first| first.min(due)));
+            }
+        }
+        let seconds = first.map(|due| (due - now) as f64 / 1e6);
+        Reply::success().field("ready", ready > 0).field("next_due_seconds", seconds)
+    })
+}
+
+/// What a look has found.
+struct Seen {
+    ready: bool,
+    next_due: Option<Duration>,
+}
+
+/// `wait_for_jobs`: ends when there may be work, or when the time is over.
+pub fn wait(names: &[String], timeout: Duration) -> Result<(), Error> {
+    let until = Instant::now() + timeout;
+    let seat = Seat::take();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if let Some(seat) = &seat {
+            seat.before_look();
+        }
+        let seen = look(names)?;
+        if seen.ready {
+            if let Some(seat) = &seat {
+                seat.found();
+            }
+            return Ok(());
+        }
+        let next = seat.as_ref().and_then(|seat| Some((seat, seat.found_nothing(xact::clock())?)));
+        let is_over = match next {
+            Some((_, Next::Look)) => false,
+            Some((seat, Next::Sleep(due))) => sleep_until_woken(seat, due, until),
+            None => {
+                let is_over = sleep_through(pause.min(seen.next_due.unwrap_or(pause)), until);
+                pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
+                is_over
+            }
+        };
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+/// Looks once, in a transaction that ends with the look.
+fn look(names: &[String]) -> Result<Seen, Error> {
+    spi::connect_and_commit(|connection| ask(connection, names))
+}
+
+/// What `ready_in` answers this session's role.
+fn ask(connection: &Connection, names: &[String]) -> Result<Seen, Error> {
+    let queues = Array::of_names(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let rows = connection.run(&ASK, &[&queues]);
+    let reply = rows.first().and_then(|row| row.jsonb(1));
+    diagnostics::check(reply)?;
+    let mut seen = Seen { ready: false, next_due: None };
+    for (key, value) in reply.into_iter().flat_map(jsonb::members) {
+        match key.as_deref() {
+            Some("ready") => seen.ready = value.boolean().unwrap_or_default(),
+            Some("next_due_seconds") => {
+                let seconds = value.scalar_text(64).and_then(|text| text.parse().ok());
+                seen.next_due = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            }
+            _ => {}
+        }
+    }
+    Ok(seen)
+}
+
+/// Sleeps until somebody wakes us, a job becomes due, or it is time to look in any case; true where `until` has come
+/// first.
+fn sleep_until_woken(seat: &Seat, mut due: Option<i64>, until: Instant) -> bool {
+    let look_at = Instant::now() + LONGEST;
+    loop {
+        let now = Instant::now();
+        let left = until.min(look_at).saturating_duration_since(now);
+        if left.is_zero() {
+            return until <= now;
+        }
+        let to_due = due.map(|due| Duration::from_micros(u64::try_from(due - xact::clock()).unwrap_or_default()));
+        latch::sleep(to_due.map_or(left, |to_due| to_due.min(left)));
+        // Asked whatever ended the sleep: the latch may have been set, and reset by somebody else, during the look.
+        match seat.next(xact::clock()) {
+            Next::Look => return false,
+            Next::Sleep(next) => due = next,
+        }
+    }
+}
+
+/// Sleeps for `pause`; true where `until` comes first.
+fn sleep_through(pause: Duration, until: Instant) -> bool {
+    latch::wait(pause.min(until.saturating_duration_since(Instant::now())));
+    Instant::now() >= until
+}

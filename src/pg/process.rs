@@ -1,0 +1,42 @@
+//! This server process and the others: who it is, waking one, and what to do when this one ends.
+
+use super::compat;
+use pgrx::{pg_guard, pg_sys};
+use std::sync::OnceLock;
+
+/// This process's place among the server's.
+pub fn own_number() -> i32 {
+    compat::own_proc_number()
+}
+
+/// The oid of the database that this process is connected to.
+pub fn database() -> u32 {
+    // SAFETY: set when the process connected, and never changed.
+    unsafe { pg_sys::MyDatabaseId }.to_u32()
+}
+
+/// Sets the latch of the process at a place: one that has come there since is woken for nothing.
+pub fn wake(number: i32) {
+    // SAFETY: the place was another process's `own_number`; the server has as many latches from its start to its end.
+    unsafe { pg_sys::ProcSendSignal(number) };
+}
+
+/// Called when this process ends, however that comes about, short of a kill.
+static AT_EXIT: OnceLock<fn()> = OnceLock::new();
+
+/// Has `callback`, the same function each time, called when this process ends.
+pub fn at_exit(callback: fn()) {
+    AT_EXIT.get_or_init(|| {
+        // SAFETY: registers a function of this library, which the server never unloads.
+        unsafe { pg_sys::before_shmem_exit(Some(ending), 0.into()) };
+        callback
+    });
+}
+
+/// Called by the server.
+#[pg_guard]
+unsafe extern "C-unwind" fn ending(_code: core::ffi::c_int, _argument: pg_sys::Datum) {
+    if let Some(callback) = AT_EXIT.get() {
+        callback();
+    }
+}
