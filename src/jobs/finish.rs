@@ -52,7 +52,8 @@ pub struct Rule<'a> {
 }
 
 // Rows are locked in the order of the arrays. Whoever did not want an end in any case and finds a cancel requested
-// has cancelled the job.
+// has cancelled the job. The token is kept only of the lease under which the job was ended: to a holder that lost his,
+// nothing must look as if he had ended it.
 static FINISH: Statement = Statement::by_index(
     c"WITH gone AS (
           DELETE FROM foreman.live_job AS j
@@ -80,7 +81,7 @@ static FINISH: Statement = Statement::by_index(
       ), done AS (
           SELECT g.id, g.run_at, g.created_at, g.started_at, $9 AS finished_at, g.queue_id, g.attempt, g.max_attempts,
                  g.priority, CASE WHEN g.is_cancelled THEN 'cancelled' ELSE $6 END::foreman.job_status AS status,
-                 g.lease_token, g.job_type, g.unique_key, g.worker, g.payload, g.metadata, g.result,
+                 CASE WHEN NOT $8 THEN g.lease_token END AS lease_token, g.job_type, g.unique_key, g.worker, g.payload, g.metadata, g.result,
                  CASE WHEN g.is_cancelled THEN COALESCE(g.cancel_reason, g.error) ELSE g.error END AS error,
                  d.has_partition
           FROM gone AS g CROSS JOIN day AS d

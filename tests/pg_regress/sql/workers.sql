@@ -122,6 +122,8 @@ SELECT pg_sleep(0.2);
 SELECT foreman.rescue_expired();
 SELECT payload -> 'n' AS n, status, attempt, error FROM foreman.jobs WHERE queue = 'r' ORDER BY job_id;
 SELECT short(foreman.complete_job(job(31), token(31)));
+SELECT short(foreman.fail_job(job(32), token(32), 'late'));
+SELECT short(foreman.release_job(job(33), token(33)));
 
 -- One whose lease has expired before is handed out alone, and in its turn: it takes no others with it should it kill its worker.
 SELECT foreman.create_jobs('[{"queue": "s", "payload": {"n": 41}}, {"queue": "s", "payload": {"n": 42}}]') ->> 'created' AS created;
