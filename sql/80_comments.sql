@@ -72,7 +72,7 @@ COMMENT ON FUNCTION foreman.update_job_status IS
 'Moves a job to another state.
 
 - `status`: from `pending` to `running`, `completed`, `failed`, `cancelled`; from `running` to those and back
-  to `pending`; from `failed` and `cancelled` back to `pending`. `result` and `error`: only where the job ends.
+  to `pending`, which forgets a requested cancel; from `failed` and `cancelled` back to `pending`. `result` and `error`: only where the job ends.
 - `lease_token`: of a claimed job its token; of one that was never claimed NULL. Set running without a claim,
   a job has the queue''s `max_run_seconds` as its lease. `options`: none yet.
 - Replies: `success` with `from`, `to` and `changed`, which is false where the job was in that state already.

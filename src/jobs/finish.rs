@@ -82,7 +82,9 @@ static FINISH: Statement = Statement::by_index(
           SELECT g.id, g.run_at, g.created_at, g.started_at, $9 AS finished_at, g.queue_id, g.attempt, g.max_attempts,
                  g.priority, CASE WHEN g.is_cancelled THEN 'cancelled' ELSE $6 END::foreman.job_status AS status,
                  CASE WHEN NOT $8 THEN g.lease_token END AS lease_token, g.job_type, g.unique_key, g.worker, g.payload, g.metadata, g.result,
-                 CASE WHEN g.is_cancelled THEN COALESCE(g.cancel_reason, g.error) ELSE g.error END AS error,
+                 CASE WHEN NOT g.is_cancelled THEN g.error
+                      ELSE COALESCE(g.cancel_reason, CASE WHEN NOT $8 THEN g.error END, 'A cancel was requested.')
+                 END AS error,
                  d.has_partition
           FROM gone AS g CROSS JOIN day AS d
       ), kept AS (

@@ -117,6 +117,13 @@ impl Settlement {
         }
     }
 
+    /// Whether a job that has ended may have done so by this: where a cancel was requested, a failed or released one is
+    /// cancelled.
+    fn may_have_led_to(&self, status: Status) -> bool {
+        let (to, when) = self.end();
+        status == to || (status == Status::Cancelled && when != When::Always)
+    }
+
     /// How the job becomes pending again, if it does.
     fn way_back(&self) -> Option<Return<'_>> {
         let (pause, run_at, given_back) = match self.verdict {
@@ -223,7 +230,8 @@ fn why_not(settlement: &Settlement) -> Outcome {
     match spi::connect(|connection| transition::look_at(connection, settlement.job_id)) {
         None => Outcome::NotFound,
         Some(Seen { status, lease_token })
-            if status == settlement.end().0 && lease_token.as_deref() == Some(settlement.lease_token.as_str()) =>
+            if settlement.may_have_led_to(status)
+                && lease_token.as_deref() == Some(settlement.lease_token.as_str()) =>
         {
             Outcome::Unchanged(status)
         }

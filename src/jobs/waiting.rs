@@ -1,11 +1,12 @@
 //! Waiting for jobs: look, and sleep until there may be some. While a session sleeps it holds no snapshot, and its
 //! transaction is never older than a look ago.
 
+use super::rescue;
 use crate::diagnostics;
 use crate::error::Error;
 use crate::pg::datum::{Array, Timestamptz};
 use crate::pg::spi::{self, Connection, Statement};
-use crate::pg::{jsonb, latch, xact};
+use crate::pg::{jsonb, latch, process, xact};
 use crate::reply::Reply;
 use crate::shared::wakes::{self, Next, Seat};
 use pgrx::pg_sys;
@@ -65,6 +66,10 @@ static ASK: Statement = Statement::new(c"SELECT foreman.ready_in($1)", &[pg_sys:
 /// `ready_in`.
 pub fn ready(names: &[String]) -> Reply {
     let queues = Array::of_names(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    // Where nobody else does, the sessions that wait bring back what is lost.
+    if xact::may_write() {
+        rescue::on_the_side();
+    }
     spi::connect(|connection| {
         let known: Vec<i32> = connection.run(&KNOWN, &[&queues]).iter().filter_map(|row| row.integer(1)).collect();
         wakes::watch(known.iter().copied(), known.len() < names.len());
@@ -98,6 +103,8 @@ pub fn wait(names: &[String], timeout: Duration) -> Result<(), Error> {
     let seat = Seat::take();
     let mut pause = FIRST_PAUSE;
     loop {
+        // Else one whose client is gone would take a wake that another could use.
+        process::end_without_client();
         if let Some(seat) = &seat {
             seat.before_look();
         }

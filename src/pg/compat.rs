@@ -58,18 +58,66 @@ pub unsafe fn tuple_update(
     slot: *mut pg_sys::TupleTableSlot,
     snapshot: pg_sys::Snapshot,
 ) -> Option<Which> {
+    // SAFETY: the caller's.
+    unsafe {
+        match tuple_update_if(table, tid, slot, snapshot, false) {
+            (pg_sys::TM_Result::TM_Ok, which) => Some(which),
+            // Locked: by this transaction itself, which an update that does not wait can't tell, or by another.
+            (pg_sys::TM_Result::TM_BeingModified, _) if tuple_lock(table, tid, snapshot) => {
+                match tuple_update_if(table, tid, slot, snapshot, true) {
+                    (pg_sys::TM_Result::TM_Ok, which) => Some(which),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The access method's own update.
+///
+/// # Safety
+/// As for `tuple_update`.
+unsafe fn tuple_update_if(
+    table: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    slot: *mut pg_sys::TupleTableSlot,
+    snapshot: pg_sys::Snapshot,
+    wait: bool,
+) -> (pg_sys::TM_Result::Type, Which) {
     let mut failure = pg_sys::TM_FailureData::default();
     let (mut lock, mut which) = (pg_sys::LockTupleMode::LockTupleNoKeyExclusive, Which::default());
     // SAFETY: the caller's; every access method has this function. No Rust value is in the way of an error.
     let result = unsafe {
-        let update = (*(*table).rd_tableam).tuple_update?;
+        let Some(update) = (*(*table).rd_tableam).tuple_update else { return (pg_sys::TM_Result::TM_Deleted, which) };
         let command = pg_sys::GetCurrentCommandId(true);
         pg_sys::ffi::pg_guard_ffi_boundary(|| {
             let none = ptr::null_mut();
-            update(table, tid, slot, command, snapshot, none, false, &mut failure, &mut lock, &mut which)
+            update(table, tid, slot, command, snapshot, none, wait, &mut failure, &mut lock, &mut which)
         })
     };
-    (result == pg_sys::TM_Result::TM_Ok).then_some(which)
+    (result, which)
+}
+
+/// Locks a row for this transaction, unless another has it locked.
+///
+/// # Safety
+/// As for `tuple_update`.
+unsafe fn tuple_lock(table: pg_sys::Relation, tid: pg_sys::ItemPointer, snapshot: pg_sys::Snapshot) -> bool {
+    let mut failure = pg_sys::TM_FailureData::default();
+    // SAFETY: as for `tuple_update`; the slot is of the table's kind, and dropped here, or with the memory context and
+    // the resource owner of the subtransaction if an error unwinds.
+    unsafe {
+        let Some(lock) = (*(*table).rd_tableam).tuple_lock else { return false };
+        let command = pg_sys::GetCurrentCommandId(true);
+        let slot = pg_sys::table_slot_create(table, ptr::null_mut());
+        let result = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            let (mode, policy) = (pg_sys::LockTupleMode::LockTupleNoKeyExclusive, pg_sys::LockWaitPolicy::LockWaitSkip);
+            lock(table, tid, snapshot, slot, command, mode, policy, 0, &mut failure)
+        });
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        result == pg_sys::TM_Result::TM_Ok
+    }
 }
 
 /// Removes the row at `tid`, after waiting for whoever is changing it; false where that has changed it.
@@ -158,6 +206,8 @@ pub mod bare {
             tid: *const pg_sys::ItemPointerData,
             block: pg_sys::BlockNumber,
         );
+        /// `libpq/libpq.h`: false where the client has closed its end. Called through pgrx's guard.
+        pub fn pq_check_connection() -> bool;
         /// `utils/elog.h`: the SQLSTATE of the error that is being reported.
         pub fn geterrcode() -> c_int;
         /// `utils/elog.h`: sets the SQLSTATE of the error that is being reported.

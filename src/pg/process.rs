@@ -21,6 +21,19 @@ pub fn wake(number: i32) {
     unsafe { pg_sys::ProcSendSignal(number) };
 }
 
+/// Ends this process, as the server does, if its client has closed the connection: a process that only sleeps does not
+/// notice.
+pub fn end_without_client() {
+    // SAFETY: asks the socket without reading from it; the flags are those that the server's own check sets.
+    unsafe {
+        if !pg_sys::ffi::pg_guard_ffi_boundary(|| compat::bare::pq_check_connection()) {
+            pg_sys::ClientConnectionLost = 1;
+            pg_sys::InterruptPending = 1;
+        }
+    }
+    pgrx::check_for_interrupts!();
+}
+
 /// Called when this process ends, however that comes about, short of a kill.
 static AT_EXIT: OnceLock<fn()> = OnceLock::new();
 

@@ -30,6 +30,12 @@ pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
+/// Whether this transaction may write at all.
+pub fn may_write() -> bool {
+    // SAFETY: reads this backend's transaction state.
+    unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() }
+}
+
 /// Whether each statement of the transaction sees what others have committed before it.
 pub fn is_read_committed() -> bool {
     // SAFETY: reads this backend's transaction state.
