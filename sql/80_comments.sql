@@ -19,6 +19,11 @@ COMMENT ON FUNCTION foreman.read_call_stats IS
 
 - Replies: `success` with `functions`.';
 
+COMMENT ON FUNCTION foreman.read_worker_status IS
+'Answers what the background worker did last, in each database: `foreman.worker_status` is made of it.
+
+- Replies: `success` with `enabled`, which is false without preload and where `foreman.max_workers` is 0, and `steps`.';
+
 COMMENT ON FUNCTION foreman.execute IS
 'Runs one statement of the caller''s under the guard: in a savepoint, retried on deadlock, bounded in time.
 

@@ -1,10 +1,13 @@
 //! The guard's counters as a reply, and replies turned back into errors.
 
 use crate::error::{Code, Error};
+use crate::guc;
 use crate::pg::datum::Jsonb;
 use crate::pg::jsonb::{self, Kind};
 use crate::reply::Reply;
 use crate::shared::counters::{self, Snapshot};
+use crate::shared::workers;
+use crate::worker;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -36,6 +39,31 @@ fn entry(snapshot: &Snapshot, scope: &str) -> Value {
         "time_max_ms": snapshot.time_max.as_micros() as f64 / 1000.0,
         "scope": scope,
     })
+}
+
+/// `read_worker_status`. Times are seconds since 1970.
+pub fn worker_status() -> Reply {
+    /// Seconds from 1970 to 2000.
+    const EPOCH: f64 = 946_684_800.0;
+    let time = |at: i64| (at != 0).then_some(at as f64 / 1e6 + EPOCH);
+    let steps: Value = workers::reports()
+        .into_iter()
+        .map(|report| {
+            json!({
+                "database": report.database,
+                "step": worker::step_name(report.step),
+                "last_run": time(report.last_at),
+                "took_ms": report.took as f64 / 1000.0,
+                "runs": report.runs,
+                "errors": report.errors,
+                "last_error": report.error,
+                "last_error_at": time(report.error_at),
+                "next_visit": time(report.next_visit),
+            })
+        })
+        .collect();
+    let is_on = workers::is_possible() && guc::max_workers() > 0;
+    Reply::success().field("enabled", is_on).field("steps", steps)
 }
 
 /// `check`: the reply as it is, or the error that it tells of.

@@ -1,5 +1,6 @@
 //! The settings `foreman.*`: one private static each, one accessor that returns the type callers want.
 
+use crate::shared::workers::MAX_VISITS;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::{PgLogLevel, pg_sys};
 use std::time::Duration;
@@ -24,6 +25,13 @@ static SLOW_CALL_THRESHOLD: GucSetting<i32> = GucSetting::<i32>::new(1_000);
 static DUPLICATE_LOG_LEVEL: GucSetting<MessageLevel> = GucSetting::<MessageLevel>::new(MessageLevel::Debug1);
 /// 1 MiB: beyond it a payload belongs elsewhere and the job should hold a reference.
 static MAX_PAYLOAD_BYTES: GucSetting<i32> = GucSetting::<i32>::new(1024 * 1024);
+
+/// 10 s: an expired lease is rescued that late, and a visit takes some 20 ms.
+static UPKEEP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
+/// Two: so that one long visit does not hold up all other databases.
+static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
+/// 50 ms: less than anybody notices, and 20 of the cluster's NOTIFY locks a second at most.
+static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(50);
 
 /// What becomes of an error that is left after the retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -130,6 +138,21 @@ pub fn max_payload_bytes() -> usize {
     MAX_PAYLOAD_BYTES.get().unsigned_abs() as usize
 }
 
+/// Between two visits of the background worker to a database.
+pub fn upkeep_interval() -> Duration {
+    Duration::from_millis(u64::from(UPKEEP_INTERVAL.get().unsigned_abs()))
+}
+
+/// How many processes of the background worker visit databases at one time; 0 turns it off.
+pub fn max_workers() -> usize {
+    MAX_WORKERS.get().unsigned_abs() as usize
+}
+
+/// Between two NOTIFYs of the background worker.
+pub fn notify_interval() -> Duration {
+    Duration::from_millis(u64::from(NOTIFY_INTERVAL.get().unsigned_abs()))
+}
+
 /// Milliseconds as a duration; 0 is none.
 fn positive(milliseconds: i32) -> Option<Duration> {
     u64::try_from(milliseconds).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
@@ -228,6 +251,36 @@ pub fn register() {
         256 * 1024 * 1024,
         GucContext::Suset,
         GucFlags::UNIT_BYTE,
+    );
+    GucRegistry::define_int_guc(
+        c"foreman.upkeep_interval",
+        c"The time between two visits of the background worker to a database.",
+        c"Takes preloading.",
+        &UPKEEP_INTERVAL,
+        100,
+        86_400_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"foreman.max_workers",
+        c"How many processes of the background worker visit databases at one time; 0 turns it off.",
+        c"Takes preloading. They are among max_worker_processes.",
+        &MAX_WORKERS,
+        0,
+        MAX_VISITS as i32,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"foreman.notify_interval",
+        c"The time between two NOTIFYs of the background worker to a database.",
+        c"Takes preloading.",
+        &NOTIFY_INTERVAL,
+        1,
+        60_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
     );
     // SAFETY: called once, from _PG_init, after the settings are defined; the name is static.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"foreman".as_ptr()) };

@@ -15,6 +15,7 @@ mod pg;
 mod reply;
 mod settings;
 mod shared;
+mod worker;
 
 #[cfg(any(test, feature = "pg_test"))]
 mod tests;
@@ -28,4 +29,5 @@ pgrx::pg_module_magic!(name, version);
 pub extern "C-unwind" fn _PG_init() {
     guc::register();
     shared::request();
+    worker::register();
 }

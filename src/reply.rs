@@ -68,6 +68,15 @@ impl Reply {
         self
     }
 
+    /// The sum of the fields that are whole numbers.
+    pub fn total(&self) -> i64 {
+        let number = |member: &Member| match member {
+            Member::Value(value) => value.as_i64(),
+            _ => None,
+        };
+        self.fields.iter().filter_map(|(_, member)| number(member)).sum()
+    }
+
     /// Adds a field if there is a value.
     pub fn optional(self, name: &'static str, value: Option<impl Into<Value>>) -> Self {
         match value {

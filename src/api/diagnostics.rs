@@ -24,3 +24,12 @@ fn check(reply: Option<Jsonb>) -> Jsonb {
 fn read_call_stats() -> Jsonb {
     guard::run(Function::ReadCallStats, || Ok(diagnostics::call_stats()))
 }
+
+/// Answers what the background worker did last, in each database: `foreman.worker_status` is made of it.
+///
+/// - Replies: `success` with `enabled`, which is false without preload and where `foreman.max_workers` is 0, and `steps`.
+#[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn read_worker_status() -> Jsonb {
+    guard::run(Function::ReadWorkerStatus, || Ok(diagnostics::worker_status()))
+}

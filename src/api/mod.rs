@@ -26,7 +26,12 @@ extension_sql_file!("../../sql/10_bootstrap.sql", name = "bootstrap", bootstrap)
 extension_sql_file!("../../sql/20_jobs.sql", name = "jobs", requires = ["bootstrap"]);
 extension_sql_file!("../../sql/21_partitions.sql", name = "partitions", requires = ["jobs"]);
 extension_sql_file!("../../sql/25_waiting.sql", name = "waiting", requires = ["partitions"]);
-extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["waiting"]);
+extension_sql_file!(
+    "../../sql/26_worker.sql",
+    name = "worker",
+    requires = ["waiting", diagnostics::read_worker_status]
+);
+extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["worker"]);
 extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["settings", health::db_health]);
 extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["health", diagnostics::read_call_stats]);
 extension_sql_file!(
@@ -36,6 +41,7 @@ extension_sql_file!(
         access::grant_access,
         diagnostics::check,
         diagnostics::read_call_stats,
+        diagnostics::read_worker_status,
         execute::execute,
         health::db_health,
         jobs::bulk_update_job_status,

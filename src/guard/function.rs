@@ -86,4 +86,5 @@ functions! {
     Maintain "maintain" Write,
     GrantAccess "grant_access" Write,
     ReadCallStats "read_call_stats" Read,
+    ReadWorkerStatus "read_worker_status" Read,
 }

@@ -81,6 +81,17 @@ pub fn apart(step: impl Fn() -> Result<Reply, Error>) -> Result<Reply, Error> {
     }
 }
 
+/// Runs a step of the background worker's in a transaction that it has begun: tried once, and bounded as a call is. A
+/// cancel passes through.
+pub fn step(lock_timeout: i32, work: impl Fn() -> Result<Reply, Error>) -> Result<Reply, Error> {
+    let bounds = Bounds { deadline: Deadline::from_now(None), lock_timeout: Some(lock_timeout) };
+    match attempt::attempt(Some(&bounds), &work) {
+        Attempt::Ended(result) => result,
+        Attempt::Failed(failure) if failure.is_somebody_elses_cancel() => failure.pass_on(),
+        Attempt::Failed(failure) => Err(failure.into_error()),
+    }
+}
+
 /// A call under way.
 struct Call {
     function: Function,

@@ -161,6 +161,11 @@ pub unsafe fn insert_index_tuples(
     }
 }
 
+/// As every Unix has it.
+pub const SIGHUP: c_int = 1;
+/// As every Unix has it.
+pub const SIGTERM: c_int = 15;
+
 /// This backend's place among the server's processes; 17 made it a variable of its own.
 pub fn own_proc_number() -> c_int {
     // SAFETY: set when the backend started, and never changed.
@@ -182,6 +187,13 @@ pub mod bare {
     use pgrx::pg_sys;
 
     unsafe extern "C" {
+        /// `libpq/pqsignal.h`: sets a signal's handler. What it returns up to 17 is not wanted.
+        #[cfg_attr(has_backend_pqsignal, link_name = "pqsignal_be")]
+        pub fn pqsignal(signal: c_int, handler: unsafe extern "C" fn(c_int));
+        /// `tcop/tcopprot.h`: handles SIGTERM as a session does.
+        pub fn die(signal: c_int);
+        /// `postmaster/interrupt.h`: handles SIGHUP.
+        pub fn SignalHandlerForConfigReload(signal: c_int);
         /// `storage/latch.h`; async-signal-safe.
         pub fn SetLatch(latch: *mut pg_sys::Latch);
     }

@@ -2,9 +2,11 @@
 
 pub mod activity;
 pub mod compat;
+pub mod databases;
 pub mod datum;
 pub mod document;
 pub mod error_context;
+pub mod identity;
 pub mod invalidation;
 pub mod jsonb;
 pub mod latch;

@@ -3,6 +3,7 @@
 pub mod counters;
 mod waiters;
 pub mod wakes;
+pub mod workers;
 
 use crate::pg::shmem::{self, Shareable};
 
@@ -10,9 +11,10 @@ use crate::pg::shmem::{self, Shareable};
 struct Area {
     counters: counters::Table,
     wakes: wakes::Table,
+    workers: workers::Table,
 }
 
-// SAFETY: atomics, and what is guarded by the lock; zeroes are counters that counted nothing, and nobody who waits.
+// SAFETY: atomics, and what is guarded by the lock; zeroes are counters that counted nothing, and nobody who waits or works.
 unsafe impl Shareable for Area {}
 
 /// Asks for the shared memory; without preload there is none.

@@ -7,6 +7,7 @@
 
 pub use super::waiters::Next;
 use super::waiters::{Key, Processes, Waiters, Watching, Why};
+use super::workers;
 use crate::pg::shmem::Guarded;
 use crate::pg::{process, xact};
 use std::cell::{Cell, RefCell};
@@ -24,14 +25,22 @@ pub struct Table {
 const NEW_QUEUE: i32 = 0;
 
 thread_local! {
-    /// Jobs that this transaction made ready, by queue.
-    static READY: RefCell<HashMap<i32, u32>> = RefCell::new(HashMap::new());
+    /// What this transaction made ready, by queue.
+    static READY: RefCell<HashMap<i32, Made>> = RefCell::new(HashMap::new());
     /// This session's seat.
     static SEAT: Cell<Option<usize>> = const { Cell::new(None) };
     /// Whether the session began to watch a queue since the last look began, or could not.
     static WATCHING: Cell<Watch> = const { Cell::new(Watch { began: false, refused: false }) };
     /// A queue in which the last look found more than one job.
     static MORE: Cell<Option<Key>> = const { Cell::new(None) };
+}
+
+/// See `READY`.
+#[derive(Default)]
+struct Made {
+    jobs: u32,
+    /// Whether the background worker is to send a NOTIFY.
+    notify: bool,
 }
 
 /// See `WATCHING`.
@@ -56,6 +65,15 @@ pub fn job_made_ready(queue: i32) {
     made_ready(queue, 1);
 }
 
+/// Whether the background worker sends a NOTIFY for this queue, as far as this transaction commits.
+pub fn notify_later(queue: i32) -> bool {
+    let can = workers::sends_notify(process::database());
+    if can {
+        READY.with_borrow_mut(|ready| ready.entry(queue).or_default().notify = true);
+    }
+    can
+}
+
 /// Any number of jobs may be ready now: the queue is paused no longer.
 pub fn queue_opened(queue: i32) {
     made_ready(queue, u32::MAX);
@@ -71,8 +89,8 @@ fn made_ready(queue: i32, jobs: u32) {
     if table().is_some() {
         xact::at_end(transaction_ended);
         READY.with_borrow_mut(|ready| {
-            let count = ready.entry(queue).or_default();
-            *count = count.saturating_add(jobs);
+            let made = ready.entry(queue).or_default();
+            made.jobs = made.jobs.saturating_add(jobs);
         });
     }
 }
@@ -86,9 +104,12 @@ fn transaction_ended(committed: bool) {
         // A waiter takes its seat before its look's snapshot. Whoever's snapshot lacks our commit has its seat by now.
         fence(Ordering::SeqCst);
         if let Some(table) = table().filter(|table| committed && table.seated.load(Ordering::Relaxed) > 0) {
-            for (queue, count) in ready.iter() {
-                wake(table, key(*queue), *count);
+            for (queue, made) in ready.iter() {
+                wake(table, key(*queue), made.jobs);
             }
+        }
+        for (queue, _) in ready.iter().filter(|(_, made)| committed && made.notify) {
+            workers::mark(process::database(), *queue);
         }
         ready.clear();
     });

@@ -22,3 +22,4 @@ mod statistics;
 mod timeouts;
 mod unique_keys;
 mod waiting;
+mod worker;

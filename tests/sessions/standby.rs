@@ -64,6 +64,7 @@ const CALLS: &[(&str, Gets)] = &[
     ("read_call_stats()", Success),
     ("db_health()", HealthDocument),
     ("check('{\"status\": \"success\"}')", Success),
+    ("read_worker_status()", Success),
     ("ready_in('{q}')", Success),
     ("execute('SELECT queue FROM foreman.jobs')", Success),
 ];
