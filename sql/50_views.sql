@@ -44,8 +44,10 @@ COMMENT ON VIEW foreman.call_stats IS
 CREATE VIEW foreman.queues AS
 SELECT q.name AS queue, q.paused_at, q.lease_seconds, q.max_attempts, q.default_priority, q.backoff,
        q.backoff_base_seconds, q.backoff_factor, q.backoff_cap_seconds, q.backoff_jitter, q.max_run_seconds,
-       NULLIF(q.completed_retention_seconds, 'infinity') AS completed_retention_seconds,
-       NULLIF(q.failed_retention_seconds, 'infinity') AS failed_retention_seconds,
+       CASE WHEN q.completed_retention_seconds OPERATOR(pg_catalog.<) 'infinity' THEN q.completed_retention_seconds END
+           AS completed_retention_seconds,
+       CASE WHEN q.failed_retention_seconds OPERATOR(pg_catalog.<) 'infinity' THEN q.failed_retention_seconds END
+           AS failed_retention_seconds,
        q.notify, q.created_at
 FROM foreman.queue AS q;
 COMMENT ON VIEW foreman.queues IS 'Queues and their policies; a retention of NULL is for ever.';

@@ -23,7 +23,7 @@ WITH function_level (level, name) AS (
         ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'queues'), ('monitor', 'worker_status'), ('admin', 'jobs'),
         ('admin', 'setting_history')
 ), own (level, kind, object) AS (
-    SELECT f.level, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::pg_catalog.regprocedure::pg_catalog.text
+    SELECT f.level, CASE WHEN p.prokind OPERATOR(pg_catalog.=) 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::pg_catalog.regprocedure::pg_catalog.text
     FROM function_level AS f
     JOIN pg_catalog.pg_proc AS p ON p.proname OPERATOR(pg_catalog.=) f.name
         AND p.pronamespace OPERATOR(pg_catalog.=) 'foreman'::pg_catalog.regnamespace
