@@ -10,7 +10,7 @@ mkdir -p .build/log
 cluster=$root/pgrx-config/cluster.sh
 pgrx_data=
 finish() {
-    "$cluster" remove by-example
+    "$cluster" remove by-example interleavings
     if [[ -n $pgrx_data ]]; then rm -rf "$pgrx_data"; fi
 }
 trap finish EXIT
@@ -56,6 +56,31 @@ by_example() {
     "$cluster" remove by-example
 }
 
+# What becomes of sessions that meet, step by step in a written-out order, by the server's own tool. Each specification
+# makes the extension anew. Not preloaded: nobody but the steps does anything.
+interleavings() {
+    local specs tool LC_ALL=C
+    specs=(tests/isolation/specs/*.spec)
+    if [[ ! -e ${specs[0]} ]]; then
+        echo "no ${specs[0]}"
+        return 1
+    fi
+    specs=("${specs[@]##*/}")
+    specs=("${specs[@]%.spec}")
+    tool=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/isolation/pg_isolation_regress
+    "$cluster" remove interleavings
+    "$cluster" start interleavings
+    eval "$("$cluster" env interleavings)"
+    rm -rf .build/isolation
+    mkdir -p .build/isolation
+    "$tool" --bindir="$("$PG_CONFIG" --bindir)" --inputdir=tests/isolation --outputdir=.build/isolation \
+        --host="$PGHOST" --port="$PGPORT" --user="$PGUSER" --dbname=isolation "${specs[@]}" || {
+        cat .build/isolation/regression.diffs
+        return 1
+    }
+    "$cluster" remove interleavings
+}
+
 # Each prints "passed failed" of a log. libtest prints a line for each test binary, pg_regress a line for each test (up
 # to 15 "test name ... ok", from 16 on TAP), and the clients' runner closes as this script does.
 count_cargo() {
@@ -99,6 +124,8 @@ pgrx_data=$(as_postgres mktemp -d /tmp/foreman-pgrx.XXXXXX)
 stage pgrx count_cargo in_one_session
 stage install nothing pgrx-config/install.sh
 stage regress count_regress by_example
+stage isolation count_regress interleavings
+stage model count_cargo cargo test -p foreman-model
 stage sessions count_cargo cargo test -p foreman-tests
 if [[ -x tests/clients/run.sh ]]; then stage clients count_clients tests/clients/run.sh; fi
 
