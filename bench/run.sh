@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Owns the comparison: our calls beside the same work done bare and by a plpgsql function, in turn, in one run.
 #
-# Prints calls (for create_jobs: thousands of jobs) per second, the middle one of ROUNDS, and ours as a ratio of each.
-# SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls) change the run.
+# Prints calls (for create_jobs: thousands of jobs) per second, the middle one of ROUNDS, and ours as a ratio of each; then
+# what claim.sh does. SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls; claim is all of claim.sh) change the run.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../pgrx-config/env.sh"
 cd "$root/bench"
@@ -18,11 +18,13 @@ trap '"$cluster" remove bench' EXIT
     "checkpoint_timeout = '30min'" "autovacuum_naptime = '10s'" "shared_preload_libraries = 'pg_foreman'"
 eval "$("$cluster" env bench)"
 psql --no-psqlrc --quiet --tuples-only --file setup.sql >/dev/null
+# Finished jobs go to their day's partition, as where upkeep is done.
+psql --no-psqlrc --quiet --tuples-only --command 'SELECT foreman.maintain()' >/dev/null
 
-# rate CALL VARIANT CLIENTS SYNC: transactions per second of one round
+# rate CALL VARIANT CLIENTS SYNC [OPTION…]: transactions per second of one round
 rate() {
     PGOPTIONS="-c synchronous_commit=$4" "$bin/pgbench" --no-vacuum --protocol prepared --client "$3" --jobs 1 \
-        --time "$seconds" --file "$1.$2.sql" 2>/dev/null | awk '/^tps/ {print $3}'
+        --time "$seconds" --file "$1.$2.sql" "${@:5}" 2>/dev/null | awk '/^tps/ {print $3}'
 }
 
 middle() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
@@ -48,6 +50,9 @@ for call in create_job create_jobs update_job_status; do
         done
     done
 done
+
+# shellcheck source=claim.sh
+if [[ claim =~ $only ]]; then source claim.sh; fi
 
 echo
 echo "time limits: foreman.query_timeout = 300 ms against a row that is locked for a second"

@@ -1,0 +1,7 @@
+-- As fill.foreman.sql.
+TRUNCATE hand.job, hand.done;
+CHECKPOINT;
+INSERT INTO hand.job (run_at, created_at, queue_id, priority, payload)
+SELECT t, t, 1, 5, jsonb_build_object('n', n, 'to', 'user@example.org')
+FROM generate_series(1, :jobs) AS n, clock_timestamp() AS t;
+VACUUM ANALYZE hand.job;

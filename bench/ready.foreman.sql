@@ -1,0 +1,1 @@
+SELECT count(*) FROM foreman.live_job WHERE status = 'pending';

@@ -1,0 +1,1 @@
+SELECT count(*) FROM hand.job WHERE lease_until IS NULL;
