@@ -2,11 +2,11 @@
 # Another server than the default: make test PG=17. What each target does is in the script that it calls.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test install bench lint fmt psql clean
+.PHONY: help setup demo test test-long install bench lint fmt psql clean
 SHELL := bash
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## install what this machine lacks (the others do it themselves)
 	@pgrx-config/setup.sh
@@ -16,6 +16,11 @@ demo: ## a tour on a private server; KEEP=1 leaves that running
 
 test: ## all tests, closed by one line
 	@pgrx-config/test.sh
+
+test-long: install ## the long form of what kills, crashes and tries at random
+	@source pgrx-config/env.sh && FOREMAN_LONG=1 cargo test -p foreman-tests --test sessions -- --nocapture \
+	    chaos:: protocol_model::
+	@source pgrx-config/env.sh && cargo test -p foreman-model -- --ignored
 
 install: ## put the release build into the server's folders
 	@pgrx-config/install.sh

@@ -2,6 +2,9 @@
 //! the tests are the promises.
 
 mod cancel;
+mod chaos;
+mod claim_cost;
+mod claim_order;
 mod crash;
 mod deadlock;
 mod dump_restore;
@@ -14,6 +17,7 @@ mod memory;
 mod nesting;
 mod on_error;
 mod payloads;
+mod protocol_model;
 mod queues;
 mod server_log;
 mod settings;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::database::Database;
 use crate::log::{self, LogEntry};
+use crate::process;
 use crate::session::Session;
 use crate::wait::wait_until;
 
@@ -131,10 +132,16 @@ impl Cluster {
         Database::new(self, name.to_owned())
     }
 
+    #[track_caller]
     pub(crate) fn session(&self, database: &str) -> Session {
+        self.try_session(database).expect("a session can be opened")
+    }
+
+    /// A session, unless the server is down.
+    pub fn try_session(&self, database: &str) -> Result<Session, postgres::Error> {
         let mut config = postgres::Config::new();
         config.host_path(&self.home).user("postgres").dbname(database).application_name("foreman-tests");
-        Session::connect(config)
+        Session::try_connect(config)
     }
 
     fn admin(&self) -> Session {
@@ -149,6 +156,32 @@ impl Cluster {
     /// Stops the server as an administrator would; `mode` is `fast`, `smart` or `immediate`.
     pub fn stop(&self, mode: &str) {
         succeed(&mut self.pg_ctl(&["stop", "-w", "-m", mode]));
+    }
+
+    /// Kills the server, every process of it, without a word. `start_again` lets it recover.
+    pub fn kill(&self) {
+        let pid_file = self.data().join("postmaster.pid");
+        let content = fs::read_to_string(&pid_file).expect("a server that runs has a pid file");
+        let postmaster: u32 = content.lines().next().and_then(|line| line.parse().ok()).expect("a pid comes first");
+        // While it is stopped it starts no process that the list would lack.
+        process::signal("STOP", &[postmaster]);
+        wait_until("the postmaster to stop", || process::state(postmaster) == Some('T'));
+        let mut all = process::children(postmaster);
+        all.push(postmaster);
+        process::signal("KILL", &all);
+        wait_until("the server to be gone", || all.iter().all(|pid| process::is_gone(*pid)));
+        // Its pid may be in use again, even by a zombie, and would then pass for a server that runs.
+        fs::remove_file(pid_file).expect("the pid file can be removed");
+        for entry in fs::read_dir(&self.home).expect("the cluster has a home").flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
+                fs::remove_file(entry.path()).expect("the socket can be removed");
+            }
+        }
+    }
+
+    /// Starts a server that was killed or stopped.
+    pub fn start_again(&self) {
+        self.go();
     }
 
     /// The whole log so far.
@@ -280,6 +313,19 @@ mod tests {
         drop(cluster);
         assert!(!home.exists());
         assert!(session.try_run("SELECT 1").is_err());
+    }
+
+    #[test]
+    fn a_killed_cluster_can_be_started_again() {
+        let cluster = Cluster::start(&["fsync = on", "full_page_writes = on"]);
+        let db = cluster.empty_database();
+        let (name, mut session) = (db.name().to_owned(), db.session());
+        session.run("CREATE TABLE t AS SELECT 42 AS n");
+        cluster.kill();
+        assert!(session.try_run("SELECT 1").is_err());
+        assert!(cluster.try_session(&name).is_err());
+        cluster.start_again();
+        assert_eq!(cluster.existing_database(&name).see::<i32>("SELECT n FROM t"), 42);
     }
 
     #[test]

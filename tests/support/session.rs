@@ -20,16 +20,15 @@ pub struct Session {
 }
 
 impl Session {
-    #[track_caller]
-    pub(crate) fn connect(mut config: postgres::Config) -> Self {
+    pub(crate) fn try_connect(mut config: postgres::Config) -> Result<Self, postgres::Error> {
         let notices = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&notices);
         config.notice_callback(move |notice| {
             sink.lock().expect("no holder panics").push(format!("{}: {}", notice.severity(), notice.message()));
         });
-        let mut client = config.connect(NoTls).expect("a session can be opened");
-        let pid = client.query_one("SELECT pg_backend_pid()", &[]).expect("a server answers").get(0);
-        Self { client, pid, notices }
+        let mut client = config.connect(NoTls)?;
+        let pid = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+        Ok(Self { client, pid, notices })
     }
 
     /// The process id of the backend.

@@ -98,7 +98,7 @@ fn what_can_go_wrong_does() {
 }
 
 #[test]
-#[ignore = "for a release build: cargo test --release -p foreman-model -- --ignored"]
+#[ignore = "minutes long: make test-long"]
 fn more_of_everything_breaks_no_promise() {
     for size in LARGE {
         let seen = see(size);

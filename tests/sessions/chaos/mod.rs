@@ -1,0 +1,9 @@
+//! Workers and servers that are killed, stopped and crashed, and what holds nevertheless. Each test has a short form for
+//! every day; `make test-long` runs the long ones.
+
+mod effects;
+mod fleet;
+mod forgotten;
+mod poison;
+mod servers;
+mod workers;
