@@ -10,12 +10,12 @@ use crate::pg::xact;
 use crate::reply::Reply;
 use pgrx::pg_sys;
 use std::cell::Cell;
-use std::collections::HashSet;
 
 // Looked at again under the row's lock by the server, so that a lease extended meanwhile is left alone. A row that is
 // locked is held by its worker (hold_lease) or about to be finished.
 static FIND: Statement = Statement::by_index(
-    c"SELECT j.id FROM foreman.live_job AS j
+    c"SELECT j.id, j.attempt OPERATOR(pg_catalog.>=) j.max_attempts OR j.cancel_requested_at IS NOT NULL
+      FROM foreman.live_job AS j
       WHERE j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_expires_at OPERATOR(pg_catalog.<=) $1
       ORDER BY j.lease_expires_at
       LIMIT $2
@@ -65,12 +65,15 @@ struct Rescued {
 /// Takes expired leases back.
 fn rescue(connection: &Connection, max_jobs: i32) -> Rescued {
     let rows = connection.run(&FIND, &[&Timestamptz::at(xact::clock()), &max_jobs]);
-    let ids: Vec<i64> = rows.iter().filter_map(|row| row.bigint(1)).collect();
+    let (last, others): (Vec<_>, Vec<_>) =
+        rows.iter().filter_map(|row| Some((row.bigint(1)?, row.boolean(2)))).partition(|(_, is_last)| *is_last);
     let ending = Ending { result: None, error: Some(Text::from_utf8(USED_UP)) };
-    let end = |id: &i64| End { job_id: *id, lease_token: None, ending, when: When::NoAttemptLeft };
+    let end = |(id, _): &(i64, bool)| End { job_id: *id, lease_token: None, ending, when: When::NoAttemptLeft };
     let rule = Rule { to: Status::Failed, from: &[Status::Running], forced: true };
-    let ended = finish::finish(&ids.iter().map(end).collect::<Vec<_>>(), &rule);
-    let back = |id: &i64| Return {
+    // With none to end, nothing of the finished jobs' tables is asked for, which somebody may have locked.
+    let ends: Vec<End> = last.iter().map(end).collect();
+    let ended = if ends.is_empty() { Vec::new() } else { finish::finish(&ends, &rule) };
+    let back = |(id, _): &(i64, bool)| Return {
         job_id: *id,
         lease_token: None,
         error: Some(Text::from_utf8(EXPIRED)),
@@ -78,8 +81,7 @@ fn rescue(connection: &Connection, max_jobs: i32) -> Rescued {
         run_at: None,
         given_back: 0,
     };
-    let has_ended: HashSet<i64> = ended.iter().map(|ended| ended.job_id).collect();
-    let returns: Vec<Return> = ids.iter().filter(|id| !has_ended.contains(id)).map(back).collect();
+    let returns: Vec<Return> = others.iter().map(back).collect();
     let count = |status: Status| ended.iter().filter(|ended| ended.to == status).count() as i64;
     Rescued {
         pending: settle::give_back(connection, &returns, true).len() as i64,

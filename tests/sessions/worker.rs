@@ -242,12 +242,17 @@ fn idle_it_holds_no_transaction() {
     let cluster = Cluster::start(&[PRELOAD, "foreman.upkeep_interval = '1s'"]);
     let db = cluster.database();
     assert_looked_after(&db);
+    let mut idle = false;
     for _ in 0..20 {
-        let held = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 < 0.5
-                    FROM pg_stat_activity WHERE backend_type LIKE 'pg_foreman%'";
-        assert!(db.see::<bool>(held));
+        let held = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pg_foreman%'
+                    AND (state LIKE 'idle in%' OR (state = 'idle' AND (xact_start IS NOT NULL OR backend_xmin IS NOT NULL)))";
+        assert_eq!(db.see::<i64>(held), 0);
+        idle |= db.see::<bool>(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'pg_foreman%' AND state = 'idle')",
+        );
         sleep(Duration::from_millis(50));
     }
+    assert!(idle, "it was never seen idle");
 }
 
 #[test]
