@@ -101,8 +101,15 @@ impl Uuid {
     pub fn to_text(self) -> String {
         // SAFETY: the datum points to the sixteen bytes of a uuid.
         let bytes: [u8; 16] = unsafe { *self.0.cast_mut_ptr() };
-        let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]].map(hex).join("-")
+        let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+        let mut text = String::with_capacity(36);
+        for (place, byte) in bytes.into_iter().enumerate() {
+            if matches!(place, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.extend([digit(byte >> 4), digit(byte & 15)]);
+        }
+        text
     }
 }
 

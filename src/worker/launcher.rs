@@ -61,7 +61,12 @@ impl Launcher {
     fn collect(&mut self) {
         for place in 0..MAX_VISITS {
             if let Some(visit) = self.visits[place].take_if(|visit| visit.process.has_ended()) {
-                self.reschedule(&visit, workers::outcome(place));
+                let outcome = workers::outcome(place);
+                self.reschedule(&visit, outcome);
+                if outcome == Outcome::None {
+                    // Perhaps the database is there no longer.
+                    self.listed_at = None;
+                }
             }
         }
     }

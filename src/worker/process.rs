@@ -73,10 +73,12 @@ fn take_signals() {
 }
 
 /// Settings that a database or the server's configuration may have for its sessions, and that are not meant for us.
-const SETTINGS: [(&CStr, &CStr); 5] = [
+const SETTINGS: [(&CStr, &CStr); 6] = [
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"statement_timeout", c"0"),
     (c"lock_timeout", c"0"),
+    // Shorter than a step's wait for a lock and than anybody else's: in a deadlock it is the worker that gives way.
+    (c"deadlock_timeout", c"10ms"),
     (c"idle_in_transaction_session_timeout", c"0"),
     (c"default_transaction_isolation", c"read committed"),
 ];
@@ -113,9 +115,9 @@ pub fn transaction<R>(what: &CStr, work: impl FnOnce() -> R) -> R {
     // SAFETY: no transaction is open; what `work` begins it also ends.
     unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, what.as_ptr());
         pg_sys::StartTransactionCommand();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, what.as_ptr());
         let result = work();
         pg_sys::PopActiveSnapshot();
         pg_sys::CommitTransactionCommand();

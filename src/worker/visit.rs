@@ -151,7 +151,7 @@ impl Visit {
                 let text = format!("{} {}: {error}", error.code().name(), error.sqlstate());
                 workers::record(self.database, index, at, took, Some(&text));
                 // Somebody holds a lock: the next visit does it.
-                if error.code() != Code::DbTimeoutError {
+                if !matches!(error.code(), Code::DbTimeoutError | Code::DbDeadlock) {
                     log::to_server(format!("background worker: {name} failed: {text}"));
                     self.failed = true;
                 }

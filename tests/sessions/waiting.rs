@@ -513,3 +513,52 @@ fn a_look_costs_the_same_beside_a_hundred_thousand_delayed_jobs() {
     // An index that is two levels higher, at each place that is looked at.
     assert!(after <= before + 60, "{before} pages before, {after} after");
 }
+
+/// Claims, completes and waits until it gets a job of the queue `stop`.
+fn consume(session: &mut Session) {
+    loop {
+        let claimed = session.call("claim_jobs_from('{mail,print,stop}')").succeeded();
+        let job = &claimed["jobs"][0];
+        if job.is_null() {
+            session.run("CALL foreman.wait_for_jobs('{mail,print,stop}', 60)");
+            continue;
+        }
+        let token = job["lease_token"].as_str().expect("a claimed job has a lease");
+        session.call(&format!("complete_job({}, '{token}')", job["job_id"])).succeeded();
+        if job["queue"] == "stop" {
+            return;
+        }
+    }
+}
+
+#[test]
+fn of_many_jobs_at_many_moments_none_is_overslept() {
+    let db = Cluster::preloaded().database();
+    let consumers: Vec<_> = (0..6).map(|_| db.session().background(consume)).collect();
+    let producers: Vec<_> = (0..3)
+        .map(|producer: u64| {
+            db.session().background(move |s| {
+                for n in 0..150 {
+                    let queue = if n % 3 == 0 { "print" } else { "mail" };
+                    let delay = if n % 5 == 0 { 0.1 } else { 0.0 };
+                    s.call(&format!("create_job('{queue}', run_at => clock_timestamp() + interval '{delay} s')"))
+                        .succeeded();
+                    // Now the consumers keep up and sleep, now they don't.
+                    sleep(Duration::from_millis((n * 7 + producer * 3) % 23));
+                }
+            })
+        })
+        .collect();
+    producers.into_iter().for_each(|producer| drop(producer.finish()));
+    let left = "SELECT count(*) FROM foreman.live_job";
+    wait_until("all jobs to be taken", || db.see::<i64>(left) == 0);
+    for _ in 0..6 {
+        db.session().call("create_job('stop')").succeeded();
+    }
+    consumers.into_iter().for_each(|consumer| drop(consumer.finish()));
+    let worst = "SELECT extract(epoch FROM max(started_at - greatest(run_at, created_at)))::float8 FROM foreman.jobs";
+    let worst: f64 = db.see(worst);
+    // Far below the ten seconds after which a sleeper looks in any case.
+    assert!(worst < 3.0, "a job waited for {worst} s");
+    assert_eq!(db.see::<i64>("SELECT count(*) FROM foreman.jobs WHERE status = 'completed'"), 456);
+}
