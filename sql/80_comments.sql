@@ -276,7 +276,7 @@ COMMENT ON FUNCTION foreman.heartbeat IS
   was claimed for. It never becomes shorter. `progress`: 0 to 100 percent. `note`: up to 120 bytes; both are shown by
   `get_job`, and NULL leaves them. `options`: none yet.
 - Replies: `success` with `lease_expires_at` and `cancel_requested`, `cancel_reason` where one was given, and `held`
-  where another transaction has the job locked, as after `hold_lease`: nobody can take it, so the lease is left as it is.
+  where another transaction has the job locked, as after `hold_lease`: the lease is left as it is until that ends.
 - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (stop: another worker may have the job), `READ_ONLY`.';
 
 COMMENT ON FUNCTION foreman.heartbeat_all IS

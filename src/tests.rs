@@ -161,7 +161,7 @@ mod tests {
     /// Claims a new job of this payload: as claimed, without what differs each time, and its lease.
     fn claimed(payload: &str) -> (Value, i64, String) {
         reply(&format!(
-            "foreman.create_job('twice', '{payload}', 't', 3, max_attempts => 2, metadata => '{{\"m\": 2}}')"
+            "foreman.create_job('twice', {payload}, 't', 3, max_attempts => 2, metadata => '{{\"m\": 2}}')"
         ));
         let mut job = reply("foreman.claim_jobs('twice', lease_seconds => 77, worker => 'w')")["jobs"][0].clone();
         let (id, token) = (job["job_id"].as_i64().unwrap(), job["lease_token"].as_str().unwrap().to_owned());
@@ -173,7 +173,9 @@ mod tests {
 
     /// Claims jobs and ends them in each way; what is told of them, and what is kept.
     fn claimed_and_ended() -> Vec<Value> {
-        let payload = r#"{"n": 1234567890123, "text": "Zoë"}"#;
+        // Large enough to lie outside of its row, compressed or not.
+        let payload = "jsonb_build_object('n', 1234567890123, 'name', 'Zoë', 'text',
+            (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 4000) AS n))";
         let mut told = Vec::new();
         for ending in
             ["complete_job({}, '{}', '[1]')", "fail_job({}, '{}', 'e', final => true)", "fail_job({}, '{}', 'e')"]
@@ -204,5 +206,73 @@ mod tests {
         )
         .unwrap();
         assert_eq!(plain, claimed_and_ended());
+    }
+
+    #[pg_test]
+    fn in_a_read_only_transaction_nothing_is_claimed_or_finished() {
+        Spi::run("SELECT foreman.make_partition((now() AT TIME ZONE 'UTC')::date)").unwrap();
+        reply("foreman.create_jobs('[{\"queue\": \"ro\"}, {\"queue\": \"ro\"}]')");
+        let job = reply("foreman.claim_jobs('ro')")["jobs"][0].clone();
+        let (id, token) = (&job["job_id"], job["lease_token"].as_str().unwrap());
+        Spi::run("SET LOCAL transaction_read_only = on").unwrap();
+        for call in
+            ["claim_jobs('ro')".to_owned(), format!("complete_job({id}, '{token}')"), "create_job('ro')".to_owned()]
+        {
+            assert_eq!(reply(&format!("foreman.{call}"))["error_code"], "READ_ONLY", "{call}");
+        }
+    }
+
+    #[pg_test]
+    fn an_index_of_another_shape_is_not_taken_for_ours() {
+        reply(
+            "foreman.create_jobs('[{\"queue\": \"i\"}, {\"queue\": \"i\", \"priority\": 7}, {\"queue\": \"i\", \"priority\": 9}]')",
+        );
+        let claim = || reply("foreman.claim_jobs('i')")["jobs"].as_array().map(|jobs| jobs.len());
+        for columns in
+            ["(queue_id, priority, ready_at, id)", "(priority, queue_id, id)", "(id) WHERE status = 'completed'"]
+        {
+            Spi::run("DROP INDEX foreman.live_job_ready").unwrap();
+            Spi::run(&format!("CREATE INDEX live_job_ready ON foreman.live_job {columns}")).unwrap();
+            assert_eq!(claim(), Some(1), "{columns}");
+        }
+        assert_eq!(claim(), Some(0), "what runs is not handed out again");
+        assert_eq!(ask::<i64>("SELECT max(attempt)::bigint FROM foreman.live_job"), 1);
+    }
+
+    #[pg_test]
+    fn a_table_that_cant_be_replicated_is_not_written_to_behind_the_servers_back() {
+        reply("foreman.create_job('r')");
+        Spi::run(
+            "ALTER TABLE foreman.live_job REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR TABLE foreman.live_job",
+        )
+        .unwrap();
+        assert_eq!(reply("foreman.claim_jobs('r')")["sqlstate"], "55000");
+    }
+
+    #[pg_test]
+    fn one_whose_lease_has_expired_is_handed_out_alone_by_the_statement_as_well() {
+        Spi::run(
+            "CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER nothing BEFORE UPDATE ON foreman.live_job FOR EACH ROW EXECUTE FUNCTION public.nothing()",
+        )
+        .unwrap();
+        let claim = |queues: &str| -> Vec<i64> {
+            let jobs = reply(&format!("foreman.claim_jobs_from('{queues}', 10)"))["jobs"].clone();
+            jobs.as_array().unwrap().iter().map(|job| job["payload"]["n"].as_i64().unwrap()).collect()
+        };
+        let create = |queue: &str, n: i64, priority: i64| {
+            reply(&format!("foreman.create_job('{queue}', '{{\"n\": {n}}}', priority => {priority})"));
+        };
+        (1..=2).for_each(|n| create("a", n, 5));
+        assert_eq!(claim("{a}"), [1, 2]);
+        Spi::run("UPDATE foreman.live_job SET lease_expires_at = '2020-01-01'").unwrap();
+        assert_eq!(reply("foreman.rescue_expired()")["rescued"], 2);
+        create("a", 3, 0);
+        create("a", 4, 9);
+        create("b", 5, 5);
+        assert_eq!(claim("{b,a}"), [5, 3]);
+        assert_eq!(claim("{a,b}"), [1]);
+        assert_eq!(claim("{b,a}"), [2]);
+        assert_eq!(claim("{a,b}"), [4]);
     }
 }

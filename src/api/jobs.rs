@@ -11,7 +11,6 @@ use crate::jobs::status::Status;
 use crate::jobs::transition::{self, Change};
 use crate::jobs::{create, list, remove, stats, upkeep};
 use crate::pg::datum::{BigintArray, Jsonb, Text, Timestamptz};
-use crate::pg::xact;
 use pgrx::prelude::*;
 
 /// Creates a job and answers its id.
@@ -262,8 +261,7 @@ fn maintain() -> Jsonb {
     /// Longest wait for a lock: others queue up behind a waiting one.
     const LOCK_TIMEOUT: i32 = 50;
     let limits = Limits { lock_timeout: Some(LOCK_TIMEOUT), ..Limits::default() };
-    let in_block = xact::in_transaction_block();
-    guard::run_within(Function::Maintain, || Ok(limits), || upkeep::run(in_block))
+    guard::run_within(Function::Maintain, || Ok(limits), upkeep::run)
 }
 
 /// A state by its name.

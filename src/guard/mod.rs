@@ -27,6 +27,14 @@ thread_local! {
     /// Calls of ours that are under way in this backend: more than one when a trigger or a statement of
     /// `foreman.execute` calls us.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// Whether the caller of the outermost had a transaction block open.
+    static IN_TRANSACTION: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the caller of the call under way has a transaction block open. Asked before the call's own subtransaction began,
+/// inside of which the server can't always tell.
+pub fn in_transaction_block() -> bool {
+    IN_TRANSACTION.get()
 }
 
 /// What a caller may set for one call. `None` is the session's setting.
@@ -106,7 +114,11 @@ impl Call {
     fn begin(function: Function) -> Self {
         let depth = DEPTH.get();
         DEPTH.set(depth + 1);
-        Call { function, started: Instant::now(), in_transaction: xact::in_transaction_block(), nested: depth > 0 }
+        let in_transaction = xact::in_transaction_block();
+        if depth == 0 {
+            IN_TRANSACTION.set(in_transaction);
+        }
+        Call { function, started: Instant::now(), in_transaction, nested: depth > 0 }
     }
 
     /// Chooses how the work may be run where we are.

@@ -22,10 +22,10 @@ use pgrx::pg_sys;
 // the row may have moved since the snapshot.
 static CLAIM: Statement = Statement::by_index(
     c"WITH picked AS (
-          SELECT c.id
+          SELECT c.id, c.has_expired
           FROM pg_catalog.generate_series(0, 9) AS p (priority)
           CROSS JOIN LATERAL (
-              SELECT j.id
+              SELECT j.id, j.last_error IS NOT DISTINCT FROM $7 AS has_expired
               FROM foreman.live_job AS j
               WHERE j.queue_id OPERATOR(pg_catalog.=) $1
                 AND j.priority OPERATOR(pg_catalog.=) p.priority::smallint
@@ -36,21 +36,38 @@ static CLAIM: Statement = Statement::by_index(
               FOR NO KEY UPDATE SKIP LOCKED
           ) AS c
           LIMIT $3
+      ), numbered AS (
+          SELECT k.id, pg_catalog.row_number() OVER () AS place, k.has_expired FROM picked AS k
+      ), alone AS (
+          SELECT pg_catalog.min(n.place) AS place FROM numbered AS n WHERE n.has_expired
       ), taken AS (
           UPDATE foreman.live_job AS j
           SET status = 'running', attempt = j.attempt OPERATOR(pg_catalog.+) 1, started_at = $2,
               lease_token = pg_catalog.gen_random_uuid(), lease_seconds = $4,
               lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $4), worker = $5
-          FROM picked AS k
-          WHERE j.id OPERATOR(pg_catalog.=) k.id
+          FROM numbered AS n CROSS JOIN alone AS a
+          WHERE j.id OPERATOR(pg_catalog.=) n.id
+            AND (a.place IS NULL OR n.place OPERATOR(pg_catalog.<) a.place
+                OR ($8 AND n.place OPERATOR(pg_catalog.=) 1))
           RETURNING j.priority, j.ready_at, j.id, pg_catalog.jsonb_build_object(
               'job_id', j.id, 'queue', $6::text, 'job_type', j.job_type, 'payload', j.payload, 'attempt', j.attempt,
               'max_attempts', j.max_attempts, 'priority', j.priority, 'run_at', j.run_at,
               'lease_token', j.lease_token, 'lease_expires_at', j.lease_expires_at, 'metadata', j.metadata,
               'error', j.last_error) AS job
       )
-      SELECT pg_catalog.jsonb_agg(t.job ORDER BY t.priority, t.ready_at, t.id) FROM taken AS t",
-    &[pg_sys::INT4OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::FLOAT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID],
+      SELECT pg_catalog.jsonb_agg(t.job ORDER BY t.priority, t.ready_at, t.id),
+             (SELECT a.place IS NOT NULL FROM alone AS a)
+      FROM taken AS t",
+    &[
+        pg_sys::INT4OID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::INT8OID,
+        pg_sys::FLOAT8OID,
+        pg_sys::TEXTOID,
+        pg_sys::TEXTOID,
+        pg_sys::TEXTOID,
+        pg_sys::BOOLOID,
+    ],
 );
 
 /// What a worker asks for.
@@ -133,13 +150,16 @@ impl Lease<'_> {
     }
 }
 
-/// Claims by the statement, which takes what comes first without a look at each.
+/// Claims by the statement.
 fn by_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease) {
     let (now, most) = (Timestamptz::at(lease.now), (batch.most - batch.jobs.len()) as i64);
-    let claimed = spi::connect(|connection| {
-        let rows = connection.run(&CLAIM, &[&queue.id, &now, &most, &lease.seconds, &lease.worker.as_deref(), &name]);
-        rows.first().and_then(|row| row.jsonb(1))
+    let (worker, is_empty) = (lease.worker.as_deref(), batch.jobs.is_empty());
+    let (claimed, is_closed) = spi::connect(|connection| {
+        let rows = connection
+            .run(&CLAIM, &[&queue.id, &now, &most, &lease.seconds, &worker, &name, &rescue::EXPIRED, &is_empty]);
+        rows.first().map_or((None, false), |row| (row.jsonb(1), row.boolean(2)))
     });
+    batch.is_closed = is_closed;
     if let Some(jobs) = claimed {
         batch.jobs.extend(jsonb::members(jobs).map(|(_, job)| Member::Document(job.to_jsonb())));
     }
@@ -152,10 +172,14 @@ fn without_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease)
         return None;
     }
     let rows = Rows::open(&LIVE_JOB)?;
-    let mut scan = rows.scan(c"live_job_ready")?;
+    let mut scan = rows.scan(c"live_job_ready", &[column::QUEUE_ID, column::PRIORITY, column::READY_AT, column::ID])?;
     for priority in 0..=9 {
-        scan.start(&[Key::integer(1, queue.id), Key::smallint(2, priority), Key::until(3, lease.now)]);
+        scan.start(&[Key::integer(queue.id), Key::smallint(priority), Key::until(lease.now)]);
         while batch.has_room() && scan.next() {
+            // The index has no others, unless somebody has made it anew without its condition.
+            if !scan.is_label(column::STATUS, c"pending") {
+                continue;
+            }
             if !batch.admits(&scan) {
                 break;
             }

@@ -138,10 +138,10 @@ fn without_statement(ends: &[End], rule: &Rule) -> Option<Vec<Ended>> {
     let now = xact::clock();
     let live = Rows::open(&LIVE_JOB)?;
     let finished = Rows::open(&live::partition_at(now))?;
-    let mut scan = live.scan(c"live_job_has_an_id")?;
+    let mut scan = live.scan(c"live_job_has_an_id", &[column::ID])?;
     let mut ended = Vec::with_capacity(ends.len());
     for end in ends {
-        scan.start(&[Key::bigint(1, end.job_id)]);
+        scan.start(&[Key::bigint(end.job_id)]);
         if scan.next() && is_to_end(&scan, end) {
             let row = finished_row(&scan, end, rule.to, now);
             if scan.delete() {

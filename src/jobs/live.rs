@@ -41,6 +41,7 @@ pub static LIVE_JOB: Table = Table::new(
 pub mod column {
     pub const ID: usize = 0;
     pub const RUN_AT: usize = 1;
+    pub const READY_AT: usize = 2;
     pub const CREATED_AT: usize = 3;
     pub const STARTED_AT: usize = 4;
     pub const LEASE_EXPIRES_AT: usize = 5;

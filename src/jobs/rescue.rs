@@ -4,7 +4,9 @@ use super::finish::{self, End, Ending, Rule, When};
 use super::settle::{self, Return};
 use super::status::Status;
 use crate::error::Error;
+use crate::guard;
 use crate::pg::datum::{Text, Timestamptz};
+use crate::pg::lock_timeout::{self, Bound};
 use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
@@ -31,19 +33,29 @@ const USED_UP: &str = "The lease expired; the attempts are used up.";
 const PAUSE: i64 = 1_000_000;
 /// Jobs that a claim rescues on the side.
 const A_FEW: i32 = 10;
+/// Milliseconds that it waits for a lock.
+const LOCK_TIMEOUT: i32 = 50;
 
 thread_local! {
     static LAST: Cell<i64> = const { Cell::new(0) };
 }
 
 /// Rescues a few jobs, at most once a second in each session that claims: sooner than upkeep comes round, and where nobody
-/// does any.
+/// does any. Not in a transaction block, which might hold them for long; and whoever asks for something else does not
+/// wait for a lock that only the rescue needs.
 pub fn on_the_side() {
     let now = xact::clock();
-    if (now - LAST.get()).abs() >= PAUSE {
-        LAST.set(now);
-        spi::connect(|connection| rescue(connection, A_FEW));
+    if (now - LAST.get()).abs() < PAUSE || guard::in_transaction_block() || !xact::may_write() {
+        return;
     }
+    LAST.set(now);
+    lock_timeout::become_setting();
+    // What could not be had in time is left to the next one.
+    let _ = guard::apart(|| {
+        let _bound = Bound::set(LOCK_TIMEOUT);
+        spi::connect(|connection| rescue(connection, A_FEW));
+        Ok(Reply::success())
+    });
 }
 
 /// `rescue_expired`: at most `max_jobs`, those that expired first.

@@ -77,9 +77,9 @@ pub fn is_the_one() -> bool {
     spi::connect(|connection| connection.run(&BE_THE_ONE, &[]).first().is_some_and(|row| row.boolean(1)))
 }
 
-/// `maintain`. `in_block`: whether the call stands in a transaction block, as it was before the guard began.
-pub fn run(in_block: bool) -> Result<Reply, Error> {
-    if in_block {
+/// `maintain`.
+pub fn run() -> Result<Reply, Error> {
+    if guard::in_transaction_block() {
         return Err(Error::NeedsOwnTransaction);
     }
     if !is_the_one() {

@@ -24,9 +24,11 @@ pub fn wake(number: i32) {
 /// Ends this process, as the server does, if its client has closed the connection: a process that only sleeps does not
 /// notice.
 pub fn end_without_client() {
-    // SAFETY: asks the socket without reading from it; the flags are those that the server's own check sets.
+    // SAFETY: asks the socket without reading from it; the flags are those that the server's own check sets. A background
+    // process of somebody else's, such as pg_cron's, has no client and nothing that could be asked.
     unsafe {
-        if !pg_sys::ffi::pg_guard_ffi_boundary(|| compat::bare::pq_check_connection()) {
+        if !pg_sys::MyProcPort.is_null() && !pg_sys::ffi::pg_guard_ffi_boundary(|| compat::bare::pq_check_connection())
+        {
             pg_sys::ClientConnectionLost = 1;
             pg_sys::InterruptPending = 1;
         }

@@ -8,6 +8,7 @@ use super::datum::{Jsonb, Text, Uuid};
 use super::document::Member;
 use super::spi::Bind;
 use super::table::{Open, Table, Value};
+use super::xact;
 use core::ffi::CStr;
 use pgrx::{PgTupleDesc, pg_sys};
 use std::cell::Cell;
@@ -23,8 +24,12 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Opens the table, if it is as we know it and a changed row sets nothing else in motion.
+    /// Opens the table, if it is as we know it and a changed row sets nothing else in motion. Not in a read-only
+    /// transaction, which the executor watches over, and not the server beneath.
     pub fn open(table: &Table) -> Option<Rows> {
+        if !xact::may_write() {
+            return None;
+        }
         let open = Open::of(table, pg_sys::RowExclusiveLock).filter(Open::takes_rows_silently)?;
         // SAFETY: as the server's own logical apply worker begins: an executor state without a plan and the relation's
         // result info, both freed in `drop`, or with the memory context and the resource owner of the subtransaction
@@ -43,6 +48,12 @@ impl Rows {
             // SAFETY: the target is that of an open relation; closed in `drop`.
             unsafe { pg_sys::ExecOpenIndices(self.target, false) };
         }
+    }
+
+    /// Raises, as the executor would, where subscribers could not tell which row was changed.
+    fn check_replica_identity(&self, command: pg_sys::CmdType::Type) {
+        // SAFETY: reads what the server remembers of the open relation.
+        unsafe { pg_sys::CheckCmdReplicaIdentity(self.open.relation(), command) };
     }
 
     /// An empty slot for a row of this table; it lives as long as the executor state.
@@ -79,17 +90,39 @@ impl Rows {
         unsafe { pg_sys::ExecSimpleRelationInsert(self.target, self.state, slot) };
     }
 
-    /// A walk by one of the table's indexes over what can be seen now; `None` where there is no such index.
-    pub fn scan(&self, index: &CStr) -> Option<Scan<'_>> {
-        // SAFETY: the index is locked and stays open until the walk is dropped; the name is that of an index of this
-        // table, as only its creation script gives it. The snapshot is registered for as long as the walk lasts, or
-        // until the subtransaction is rolled back.
+    /// A walk, by the index of this name on these columns, over what can be seen now; `None` where there is no such index.
+    pub fn scan(&self, index: &CStr, columns: &'static [usize]) -> Option<Scan<'_>> {
+        let index = self.open.index(index)?;
+        // SAFETY: the index is locked and stays open until the walk is dropped. The snapshot is registered for as long as
+        // the walk lasts, or until the subtransaction is rolled back.
         unsafe {
-            let oid = self.open.index(index)?;
-            let index = pg_sys::index_open(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
+            let index = pg_sys::index_open(index, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
+            if !self.is_indexed_by(index, columns) {
+                pg_sys::index_close(index, pg_sys::NoLock as pg_sys::LOCKMODE);
+                return None;
+            }
             let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
             let slot = pg_sys::table_slot_create(self.open.relation(), ptr::null_mut());
             Some(Scan { rows: self, index, snapshot, slot, scan: None, changed: None })
+        }
+    }
+
+    /// Whether an open index is one of this table's that can be relied on, and begins with these columns in rising order.
+    fn is_indexed_by(&self, index: pg_sys::Relation, columns: &[usize]) -> bool {
+        // SAFETY: the relation is an index, so it has this form, and an attribute number and an option for each of its
+        // key columns.
+        unsafe {
+            let form = &*(*index).rd_index;
+            form.indrelid == (*self.open.relation()).rd_id
+                && form.indisvalid
+                && form.indisready
+                && (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
+                && usize::try_from(form.indnkeyatts).is_ok_and(|count| count >= columns.len())
+                && columns.iter().enumerate().all(|(key, column)| {
+                    let number = *form.indkey.values.as_ptr().add(key);
+                    usize::try_from(number).is_ok_and(|number| number == column + 1)
+                        && *(*index).rd_indoption.add(key) == 0
+                })
         }
     }
 }
@@ -113,9 +146,8 @@ impl Drop for Rows {
     }
 }
 
-/// What a walk asks of a column of its index: its number there, and a comparison of its type.
+/// What a walk asks of a column of its index: a comparison of its type. The keys are those of the first columns.
 pub struct Key {
-    number: i16,
     strategy: u32,
     function: u32,
     datum: pg_sys::Datum,
@@ -123,24 +155,24 @@ pub struct Key {
 
 impl Key {
     /// An `integer` column equals this.
-    pub fn integer(number: i16, value: i32) -> Key {
-        Key { number, strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT4EQ, datum: value.into() }
+    pub fn integer(value: i32) -> Key {
+        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT4EQ, datum: value.into() }
     }
 
     /// A `smallint` column equals this.
-    pub fn smallint(number: i16, value: i16) -> Key {
-        Key { number, strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT2EQ, datum: value.into() }
+    pub fn smallint(value: i16) -> Key {
+        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT2EQ, datum: value.into() }
     }
 
     /// A `bigint` column equals this.
-    pub fn bigint(number: i16, value: i64) -> Key {
-        Key { number, strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT8EQ, datum: value.into() }
+    pub fn bigint(value: i64) -> Key {
+        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT8EQ, datum: value.into() }
     }
 
     /// A `timestamptz` column is not later than this.
-    pub fn until(number: i16, microseconds: i64) -> Key {
+    pub fn until(microseconds: i64) -> Key {
         let (strategy, function) = (pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE);
-        Key { number, strategy, function, datum: microseconds.into() }
+        Key { strategy, function, datum: microseconds.into() }
     }
 }
 
@@ -160,12 +192,12 @@ impl Scan<'_> {
         let mut scan_keys = [pg_sys::ScanKeyData::default(); 4];
         let count = keys.len() as core::ffi::c_int;
         debug_assert!(keys.len() <= scan_keys.len());
-        // SAFETY: the keys compare columns of the index with values of their types; the server copies them. Relations,
+        // SAFETY: the keys compare the columns that `Rows::scan` has seen with values of their types; the server copies them. Relations,
         // snapshot and slot live as long as the walk.
         unsafe {
-            for (place, key) in scan_keys.iter_mut().zip(keys) {
-                let strategy = key.strategy as pg_sys::StrategyNumber;
-                pg_sys::ScanKeyInit(place, key.number, strategy, key.function.into(), key.datum);
+            for (place, (scan_key, key)) in scan_keys.iter_mut().zip(keys).enumerate() {
+                let (number, strategy) = (place as i16 + 1, key.strategy as pg_sys::StrategyNumber);
+                pg_sys::ScanKeyInit(scan_key, number, strategy, key.function.into(), key.datum);
             }
             let table = self.rows.open.relation();
             let scan =
@@ -243,6 +275,7 @@ impl Scan<'_> {
     /// Gives the row new values; false, and nothing done, where somebody else is changing it or has done so.
     pub fn update(&mut self, values: &[Value]) -> bool {
         let slot = *self.changed.get_or_insert_with(|| self.rows.slot());
+        self.rows.check_replica_identity(pg_sys::CmdType::CMD_UPDATE);
         self.rows.open_indexes();
         self.rows.fill(slot, values);
         // SAFETY: the row was just seen; the slot holds a row of the table, whose indexes are open.
@@ -258,6 +291,7 @@ impl Scan<'_> {
 
     /// Removes the row, after waiting for whoever is changing it; false, and nothing done, where it has been changed.
     pub fn delete(&mut self) -> bool {
+        self.rows.check_replica_identity(pg_sys::CmdType::CMD_DELETE);
         // SAFETY: the row was just seen.
         unsafe {
             let tid = &raw mut (*self.slot).tts_tid;

@@ -21,6 +21,7 @@ mod protocol_model;
 mod queues;
 mod server_log;
 mod settings;
+mod side_rescue;
 mod standby;
 mod statistics;
 mod timeouts;

@@ -1,6 +1,6 @@
 //! Worker processes by the dozen: started, killed, replaced, and their ledgers read in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -218,6 +218,8 @@ pub struct Tally {
     pub finishes: usize,
     pub lost_leases: usize,
     pub unanswered: usize,
+    /// Leases under which no finish was asked for: their jobs, which all ended, were rescued by somebody.
+    pub abandoned: usize,
 }
 
 impl Tally {
@@ -225,7 +227,14 @@ impl Tally {
         let count = |wanted: fn(&Entry) -> bool| entries.iter().filter(|entry| wanted(entry)).count();
         let asked = count(|entry| matches!(entry, Entry::FinishAsked { .. }));
         let told = count(|entry| matches!(entry, Entry::FinishTold { .. }));
+        let token = |entry: &Entry| match entry {
+            Entry::FinishAsked { token, .. } => Some(token.clone()),
+            _ => None,
+        };
+        let finished: HashSet<String> = entries.iter().filter_map(token).collect();
+        let is_abandoned = |entry: &&Entry| matches!(entry, Entry::Leased { token, .. } if !finished.contains(token));
         Self {
+            abandoned: entries.iter().filter(is_abandoned).count(),
             leases: count(|entry| matches!(entry, Entry::Leased { .. })),
             beats: count(|entry| matches!(entry, Entry::BeatTold { until: Some(_), .. })),
             finishes: told,

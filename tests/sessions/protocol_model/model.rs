@@ -216,13 +216,15 @@ impl Model {
         self.now
     }
 
-    fn carry_out(&mut self, Step { session, action, .. }: &Step) -> Value {
+    fn carry_out(&mut self, Step { session, undone, action }: &Step) -> Value {
         let worker = format!("w{session}");
+        // In a transaction block nothing is rescued on the side.
+        let a_few = if *undone { 0 } else { A_FEW };
         match action {
             Action::Create(new) => self.create_one(new),
             Action::CreateMany(list) => self.create_many(list),
             Action::Claim { queues, max_jobs } => {
-                let mut reply = json!({"status": "success", "jobs": self.claim(queues, *max_jobs, &worker)});
+                let mut reply = json!({"status": "success", "jobs": self.claim(queues, *max_jobs, &worker, a_few)});
                 if queues.iter().all(|queue| self.paused[*queue]) {
                     reply["paused"] = true.into();
                 }
@@ -259,7 +261,7 @@ impl Model {
             Action::FinishAndClaim { outcomes, queue, max_jobs } => {
                 let mut reply = self.settle_many(outcomes, &worker);
                 if reply["status"] == "success" {
-                    reply["jobs"] = self.claim(&[*queue], *max_jobs, &worker).into();
+                    reply["jobs"] = self.claim(&[*queue], *max_jobs, &worker, a_few).into();
                     if self.paused[*queue] {
                         reply["paused"] = true.into();
                     }
@@ -427,8 +429,8 @@ impl Model {
         ready.into_iter().map(|(name, _)| *name).collect()
     }
 
-    fn claim(&mut self, queues: &[usize], max_jobs: usize, worker: &str) -> Vec<Value> {
-        self.rescue(A_FEW);
+    fn claim(&mut self, queues: &[usize], max_jobs: usize, worker: &str, rescues: usize) -> Vec<Value> {
+        self.rescue(rescues);
         let mut claimed = Vec::new();
         'full: for queue in queues.iter().filter(|queue| !self.paused[**queue]).copied().collect::<Vec<_>>() {
             for name in self.ready(queue) {
