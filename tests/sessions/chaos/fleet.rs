@@ -83,8 +83,9 @@ impl<'c> Fleet<'c> {
         }
     }
 
-    pub fn is_paused(&self) -> bool {
-        !self.paused.is_empty()
+    /// How many are stopped.
+    pub fn paused(&self) -> usize {
+        self.paused.len()
     }
 
     fn any(&mut self) -> Child {

@@ -52,7 +52,8 @@ fn workers_killed_at_random_lose_no_job_and_never_share_one() {
             fleet.kill_one();
             kills += 1;
             fleet.resume();
-            if !fleet.is_paused() {
+            // A run is short beside a lease: with several at a time, some come back late in each.
+            if fleet.paused() < 4 {
                 fleet.pause_one();
             }
         }
