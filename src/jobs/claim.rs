@@ -173,15 +173,25 @@ fn without_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease)
     }
     let rows = Rows::open(&LIVE_JOB)?;
     let mut scan = rows.scan(c"live_job_ready", &[column::QUEUE_ID, column::PRIORITY, column::READY_AT, column::ID])?;
-    for priority in 0..=9 {
-        scan.start(&[Key::integer(queue.id), Key::smallint(priority), Key::until(lease.now)]);
-        while batch.has_room() && scan.next() {
+    let pending = scan.label(column::STATUS, c"pending");
+    let mut above = -1;
+    'priorities: while batch.has_room() {
+        scan.start(&[Key::integer(queue.id), Key::above(above)]);
+        while batch.has_room() {
+            if !scan.next() {
+                break 'priorities;
+            }
+            // From here on nothing of this priority is due: the next one is looked up.
+            if scan.bigint(column::READY_AT) > lease.now {
+                above = scan.smallint(column::PRIORITY);
+                continue 'priorities;
+            }
             // The index has no others, unless somebody has made it anew without its condition.
-            if !scan.is_label(column::STATUS, c"pending") {
+            if scan.column(column::STATUS) != pending || scan.is_taken() {
                 continue;
             }
             if !batch.admits(&scan) {
-                break;
+                break 'priorities;
             }
             match take(&mut scan, name, lease) {
                 Some(job) => batch.jobs.push(job),

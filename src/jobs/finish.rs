@@ -165,7 +165,7 @@ fn is_to_end(scan: &Scan, end: &End) -> bool {
     is_due
         && scan.column(column::UNIQUE_KEY).is_none()
         && scan.column(column::CANCEL_REQUESTED_AT).is_none()
-        && scan.is_label(column::STATUS, c"running")
+        && scan.column(column::STATUS) == scan.label(column::STATUS, c"running")
         && scan.uuid(column::LEASE_TOKEN).as_deref() == end.lease_token
 }
 

@@ -159,20 +159,14 @@ impl Key {
         Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT4EQ, datum: value.into() }
     }
 
-    /// A `smallint` column equals this.
-    pub fn smallint(value: i16) -> Key {
-        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT2EQ, datum: value.into() }
+    /// A `smallint` column is greater than this.
+    pub fn above(value: i16) -> Key {
+        Key { strategy: pg_sys::BTGreaterStrategyNumber, function: pg_sys::F_INT2GT, datum: value.into() }
     }
 
     /// A `bigint` column equals this.
     pub fn bigint(value: i64) -> Key {
         Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT8EQ, datum: value.into() }
-    }
-
-    /// A `timestamptz` column is not later than this.
-    pub fn until(microseconds: i64) -> Key {
-        let (strategy, function) = (pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE);
-        Key { strategy, function, datum: microseconds.into() }
     }
 }
 
@@ -262,13 +256,36 @@ impl Scan<'_> {
         self.column(place).map(Text::copied)
     }
 
-    /// Whether an enum column has this label.
-    pub fn is_label(&self, place: usize, label: &'static CStr) -> bool {
+    /// What an enum column holds where it has this label.
+    pub fn label(&self, place: usize, label: &'static CStr) -> Option<pg_sys::Datum> {
         // SAFETY: the column is an enum, as `Open::of` has seen.
         unsafe {
             let attributes = PgTupleDesc::from_pg_unchecked((*self.slot).tts_tupleDescriptor);
-            let column = attributes.get(place).map(|attribute| attribute.atttypid);
-            column.is_some_and(|column| Value::Label(label).datum(column) == self.column(place))
+            Value::Label(label).datum(attributes.get(place)?.atttypid)
+        }
+    }
+
+    /// Whether another transaction has changed the row since it was seen, or is about to: what an update would find as
+    /// well, after all that goes before it. Where that is not plain the answer is no.
+    pub fn is_taken(&self) -> bool {
+        // SAFETY: a slot of this kind holds a tuple of its page, which stays pinned until the walk goes on; the fields are
+        // those that any scan reads without a lock.
+        unsafe {
+            if !ptr::eq((*self.slot).tts_ops, &raw const pg_sys::TTSOpsBufferHeapTuple) {
+                return false;
+            }
+            let header = &*(*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_data;
+            let (flags, xmax) = (u32::from(header.t_infomask), header.t_choice.t_heap.t_xmax);
+            let is_lock = flags & pg_sys::HEAP_XMAX_LOCK_ONLY != 0;
+            // A lock for a foreign key's check is compatible with an update that leaves the key.
+            let is_weak = is_lock && flags & pg_sys::HEAP_XMAX_EXCL_LOCK == 0;
+            if flags & (pg_sys::HEAP_XMAX_INVALID | pg_sys::HEAP_XMAX_IS_MULTI) != 0
+                || is_weak
+                || pg_sys::TransactionIdIsCurrentTransactionId(xmax)
+            {
+                return false;
+            }
+            pg_sys::TransactionIdIsInProgress(xmax) || (!is_lock && pg_sys::TransactionIdDidCommit(xmax))
         }
     }
 
