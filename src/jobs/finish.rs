@@ -142,7 +142,7 @@ fn without_statement(ends: &[End], rule: &Rule) -> Option<Vec<Ended>> {
     let mut ended = Vec::with_capacity(ends.len());
     for end in ends {
         scan.start(&[Key::bigint(end.job_id)]);
-        if scan.next() && is_to_end(&scan, end) {
+        if scan.next() && is_to_end(&mut scan, end) {
             let row = finished_row(&scan, end, rule.to, now);
             if scan.delete() {
                 finished.insert(&row);
@@ -155,17 +155,16 @@ fn without_statement(ends: &[End], rule: &Rule) -> Option<Vec<Ended>> {
 
 /// Whether the job that the walk stands at may end so. One whose key has to be freed, or that a cancel was asked of, is
 /// left to the statement.
-fn is_to_end(scan: &Scan, end: &End) -> bool {
-    let spent = || scan.integer(column::ATTEMPT) >= scan.integer(column::MAX_ATTEMPTS);
+fn is_to_end(scan: &mut Scan, end: &End) -> bool {
     let is_due = match end.when {
         When::Always => true,
-        When::NoAttemptLeft => spent(),
+        When::NoAttemptLeft => scan.integer(column::ATTEMPT) >= scan.integer(column::MAX_ATTEMPTS),
         When::CancelRequested => false,
     };
     is_due
         && scan.column(column::UNIQUE_KEY).is_none()
         && scan.column(column::CANCEL_REQUESTED_AT).is_none()
-        && scan.column(column::STATUS) == scan.label(column::STATUS, c"running")
+        && scan.is_label(column::STATUS, c"running")
         && scan.uuid(column::LEASE_TOKEN).as_deref() == end.lease_token
 }
 

@@ -103,7 +103,7 @@ impl Rows {
             }
             let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
             let slot = pg_sys::table_slot_create(self.open.relation(), ptr::null_mut());
-            Some(Scan { rows: self, index, snapshot, slot, scan: None, changed: None })
+            Some(Scan { rows: self, index, snapshot, slot, scan: None, changed: None, label: None })
         }
     }
 
@@ -159,6 +159,11 @@ impl Key {
         Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT4EQ, datum: value.into() }
     }
 
+    /// A `smallint` column equals this.
+    pub fn smallint(value: i16) -> Key {
+        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT2EQ, datum: value.into() }
+    }
+
     /// A `smallint` column is greater than this.
     pub fn above(value: i16) -> Key {
         Key { strategy: pg_sys::BTGreaterStrategyNumber, function: pg_sys::F_INT2GT, datum: value.into() }
@@ -167,6 +172,17 @@ impl Key {
     /// A `bigint` column equals this.
     pub fn bigint(value: i64) -> Key {
         Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT8EQ, datum: value.into() }
+    }
+
+    /// A `timestamptz` column is not later than this.
+    pub fn until(microseconds: i64) -> Key {
+        let (strategy, function) = (pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE);
+        Key { strategy, function, datum: microseconds.into() }
+    }
+
+    /// Any `timestamptz`: the keys of a walk are as many each time that it begins.
+    pub fn ever() -> Key {
+        Key::until(i64::MAX)
     }
 }
 
@@ -178,6 +194,8 @@ pub struct Scan<'r> {
     slot: *mut pg_sys::TupleTableSlot,
     scan: Option<pg_sys::IndexScanDesc>,
     changed: Option<*mut pg_sys::TupleTableSlot>,
+    /// A label that was asked for: the column, the text, the value.
+    label: Option<(usize, &'static CStr, Option<pg_sys::Datum>)>,
 }
 
 impl Scan<'_> {
@@ -256,13 +274,19 @@ impl Scan<'_> {
         self.column(place).map(Text::copied)
     }
 
-    /// What an enum column holds where it has this label.
-    pub fn label(&self, place: usize, label: &'static CStr) -> Option<pg_sys::Datum> {
-        // SAFETY: the column is an enum, as `Open::of` has seen.
-        unsafe {
-            let attributes = PgTupleDesc::from_pg_unchecked((*self.slot).tts_tupleDescriptor);
-            Value::Label(label).datum(attributes.get(place)?.atttypid)
-        }
+    /// Whether an enum column has this label, whose value is looked up once a walk.
+    pub fn is_label(&mut self, place: usize, label: &'static CStr) -> bool {
+        let known = self.label.filter(|(of, text, _)| *of == place && *text == label).map(|(_, _, value)| value);
+        let value = known.unwrap_or_else(|| {
+            // SAFETY: the column is an enum, as `Open::of` has seen.
+            let value = unsafe {
+                let attributes = PgTupleDesc::from_pg_unchecked((*self.slot).tts_tupleDescriptor);
+                attributes.get(place).and_then(|attribute| Value::Label(label).datum(attribute.atttypid))
+            };
+            self.label = Some((place, label, value));
+            value
+        });
+        value.is_some() && value == self.column(place)
     }
 
     /// Whether another transaction has changed the row since it was seen, or is about to: what an update would find as
