@@ -57,8 +57,13 @@ by_example() {
 }
 
 # What becomes of sessions that meet, step by step in a written-out order, by the server's own tool. Each specification
-# makes the extension anew. Not preloaded: nobody but the steps does anything.
+# makes the extension anew. Not preloaded, and preloaded without the background worker: nobody but the steps does anything.
 interleavings() {
+    interleavings_with '' && interleavings_with pg_foreman
+}
+
+# interleavings_with LIBRARIES: the same with these preloaded
+interleavings_with() {
     local specs tool LC_ALL=C
     specs=(tests/isolation/specs/*.spec)
     if [[ ! -e ${specs[0]} ]]; then
@@ -69,7 +74,7 @@ interleavings() {
     specs=("${specs[@]%.spec}")
     tool=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/isolation/pg_isolation_regress
     "$cluster" remove interleavings
-    "$cluster" start interleavings
+    "$cluster" start interleavings "shared_preload_libraries = '$1'" "foreman.max_workers = 0"
     eval "$("$cluster" env interleavings)"
     rm -rf .build/isolation
     mkdir -p .build/isolation

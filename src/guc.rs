@@ -1,5 +1,6 @@
 //! The settings `foreman.*`: one private static each, one accessor that returns the type callers want.
 
+use crate::pg::shmem;
 use crate::shared::workers::MAX_VISITS;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use pgrx::{PgLogLevel, pg_sys};
@@ -32,6 +33,8 @@ static UPKEEP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 /// 50 ms: less than anybody notices, and 20 of the cluster's NOTIFY locks a second at most.
 static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(50);
+/// 256: 1.3 MB.
+static MAX_TRACKED_QUEUES: GucSetting<i32> = GucSetting::<i32>::new(256);
 
 /// What becomes of an error that is left after the retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -95,6 +98,11 @@ pub fn max_retries() -> u32 {
 /// The wait before the first retry; it doubles for each further one.
 pub fn retry_base_delay() -> Duration {
     Duration::from_millis(u64::from(RETRY_BASE_DELAY.get().unsigned_abs()))
+}
+
+/// How many queues have a floor in shared memory.
+pub fn max_tracked_queues() -> usize {
+    MAX_TRACKED_QUEUES.get().unsigned_abs() as usize
 }
 
 /// Whether errors are answered or raised.
@@ -282,6 +290,19 @@ pub fn register() {
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );
+    // Elsewhere the server refuses to define a setting that takes a restart.
+    if shmem::is_preloading() {
+        GucRegistry::define_int_guc(
+            c"foreman.max_tracked_queues",
+            c"Queues, in all databases, that are claimed from at one time without a longer search.",
+            c"Takes preloading. Each takes 5 kB of shared memory.",
+            &MAX_TRACKED_QUEUES,
+            16,
+            65_536,
+            GucContext::Postmaster,
+            GucFlags::default(),
+        );
+    }
     // SAFETY: called once, from _PG_init, after the settings are defined; the name is static.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"foreman".as_ptr()) };
 }

@@ -249,7 +249,8 @@ fn hold_lease(job_id: Option<i64>, lease_token: Option<Text>) -> Jsonb {
 ///
 /// - Replies: `success` with `job_status`, `runnable` (the next claim with room takes it), `jobs_ahead` (ready ones of the
 ///   queue that come first, counted up to 10001) and `reasons`, each with a `reason` (`queue_paused`, `not_due`, `leased`,
-///   `lease_expired`, `cancel_requested`, `attempts_used_up`, `ended`) and a `message`.
+///   `lease_expired`, `cancel_requested`, `attempts_used_up`, `ended`; of a runnable one, and only where the library is preloaded,
+///   `not_claimed_from`) and a `message`.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]

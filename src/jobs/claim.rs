@@ -3,11 +3,12 @@
 use super::live::{LIVE_JOB, column};
 use super::queue::{self, Queue};
 use super::rescue;
+use super::walk::{self, Go};
 use crate::error::Error;
 use crate::pg::datum::{Text, Timestamptz, Uuid};
 use crate::pg::document::Member;
 use crate::pg::jsonb;
-use crate::pg::rows::{Key, Rows, Scan};
+use crate::pg::rows::{Rows, Scan, Taken};
 use crate::pg::spi::{self, Statement};
 use crate::pg::table::Value;
 use crate::pg::xact;
@@ -172,42 +173,17 @@ fn without_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease)
         return None;
     }
     let rows = Rows::open(&LIVE_JOB)?;
-    let mut scan = rows.scan(c"live_job_ready", &[column::QUEUE_ID, column::PRIORITY, column::READY_AT, column::ID])?;
-    // In one walk through all priorities, as long as everything is due. Behind the first that is not, each further
-    // priority is looked up, so that of what is due later no more than that one is read.
-    scan.start(&[Key::integer(queue.id), Key::above(-1), Key::ever()]);
-    let mut not_due = from_walk(&mut scan, name, batch, lease);
-    while let Some(priority) = not_due.filter(|priority| *priority < LOWEST && batch.has_room()).map(|last| last + 1) {
-        scan.start(&[Key::integer(queue.id), Key::smallint(priority), Key::until(lease.now)]);
-        from_walk(&mut scan, name, batch, lease);
-        not_due = Some(priority);
-    }
+    walk::due(&rows, queue.id, lease.now, &mut |scan, taken| {
+        if taken == Taken::No && batch.admits(scan) {
+            match take(scan, name, lease) {
+                Some(job) => batch.jobs.push(job),
+                // Somebody else has it by now.
+                None => batch.is_closed = false,
+            }
+        }
+        if batch.has_room() { Go::On } else { Go::Home }
+    })?;
     Some(())
-}
-
-/// The priority that is taken last.
-const LOWEST: i16 = 9;
-
-/// Claims what a walk comes by, until the batch is full; gives the priority of the first job that is not due.
-fn from_walk(scan: &mut Scan, queue: &str, batch: &mut Batch, lease: &Lease) -> Option<i16> {
-    while batch.has_room() && scan.next() {
-        if scan.bigint(column::READY_AT) > lease.now {
-            return Some(scan.smallint(column::PRIORITY));
-        }
-        // The index has no others, unless somebody has made it anew without its condition.
-        if scan.is_taken() || !scan.is_label(column::STATUS, c"pending") {
-            continue;
-        }
-        if !batch.admits(scan) {
-            return None;
-        }
-        match take(scan, queue, lease) {
-            Some(job) => batch.jobs.push(job),
-            // Somebody else has it by now.
-            None => batch.is_closed = false,
-        }
-    }
-    None
 }
 
 /// Takes the job that the walk stands at, unless another session is at it.

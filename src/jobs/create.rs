@@ -3,7 +3,7 @@
 use super::live::LIVE_JOB;
 use super::new_job::{Arguments, NewJob, OnDuplicate, from_array};
 use super::queue::{self, Queue};
-use super::ready;
+use super::ready::{self, Ready};
 use super::status::Status;
 use crate::error::Error;
 use crate::guc;
@@ -138,7 +138,7 @@ fn without_statement(job: &NewJob) -> Option<i64> {
     if !row.store() {
         return None;
     }
-    ready::announce(queue.id, queue.notify.then_some(&job.queue));
+    row.announce(queue, job);
     Some(row.id)
 }
 
@@ -195,6 +195,12 @@ impl Row {
         }
     }
 
+    /// Tells of the job.
+    fn announce(&self, queue: Queue, job: &NewJob) {
+        let ready = Ready::one(queue.id, self.priority, self.ready_at.microseconds(), self.id);
+        ready::announce(ready, queue.notify.then_some(&job.queue));
+    }
+
     /// Puts the row into the table; false, and nothing done, where that takes a statement.
     fn store(&self) -> bool {
         let row = [
@@ -247,7 +253,7 @@ fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: i64) -> i64 {
             ],
         );
     }
-    ready::announce(queue.id, queue.notify.then_some(&job.queue));
+    row.announce(queue, job);
     id
 }
 
@@ -286,7 +292,8 @@ fn replace(connection: &Connection, queue: Queue, job_id: i64, job: &NewJob) -> 
     let priority = job.priority.unwrap_or(queue.default_priority);
     let rows = connection.run(&REPLACE, &[&job_id, &job.payload, &priority, &run_at, &ready_at]);
     rows.first()?;
-    ready::announce(queue.id, queue.notify.then_some(&job.queue));
+    let ready = Ready::one(queue.id, priority, ready_at.microseconds(), job_id);
+    ready::announce(ready, queue.notify.then_some(&job.queue));
     Some(Created::Replaced(job_id))
 }
 
@@ -340,7 +347,9 @@ fn insert_many(connection: &Connection, jobs: &[(&NewJob, Queue)]) -> Vec<i64> {
     }
     let now = xact::clock();
     for (job, queue) in jobs {
-        ready::announce(queue.id, queue.notify.then_some(&job.queue));
+        let (priority, (_, ready_at)) = (job.priority.unwrap_or(queue.default_priority), times(job, now));
+        let ready = Ready::some(queue.id, priority, ready_at.microseconds());
+        ready::announce(ready, queue.notify.then_some(&job.queue));
     }
     let each = || jobs.iter();
     let name = |name: &Option<String>| name.as_deref().map(Text::from_utf8);

@@ -1,11 +1,13 @@
 //! Why a job does not run, by the claim's own conditions.
 
+use super::live::LIVE_JOB;
 use super::status::Status;
 use crate::error::Error;
 use crate::pg::datum::Timestamptz;
 use crate::pg::spi::{self, Row, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
+use crate::shared::floors;
 use pgrx::pg_sys;
 use serde_json::{Value, json};
 
@@ -32,7 +34,7 @@ static LOOK: Statement = Statement::by_index(
                      ) AS before
                      LIMIT 10001
                  ) AS ahead)
-             END
+             END, j.queue_id
       FROM foreman.any_job AS j
       JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) j.queue_id
       WHERE j.id OPERATOR(pg_catalog.=) $1",
@@ -45,16 +47,20 @@ pub fn explain(job_id: i64) -> Result<Reply, Error> {
         let rows = connection.run(&LOOK, &[&job_id, &Timestamptz::at(xact::clock())]);
         let row = rows.first().ok_or_else(|| Error::no_job(job_id))?;
         let status = row.text(1).and_then(|name| Status::of_name(&name)).ok_or_else(|| Error::no_job(job_id))?;
-        let reasons = match status {
+        let mut reasons = match status {
             Status::Pending => of_pending(&row),
             Status::Running => of_running(&row),
             ended => vec![of_ended(ended, &row)],
         };
+        let runnable = status == Status::Pending && reasons.is_empty();
+        if runnable {
+            reasons.extend(unclaimed(&row));
+        }
         Ok(Reply::success()
             .field("job_id", job_id)
             .field("queue", row.text(2).unwrap_or_default())
             .field("job_status", status.name())
-            .field("runnable", status == Status::Pending && reasons.is_empty())
+            .field("runnable", runnable)
             .optional("jobs_ahead", row.bigint(14))
             .field("reasons", Value::Array(reasons)))
     })
@@ -77,6 +83,17 @@ fn of_pending(row: &Row) -> Vec<Value> {
         reasons.push(json!({"reason": "not_due", "message": message, "due_at": due}));
     }
     reasons
+}
+
+/// That nobody asks for jobs of the queue, if so: a worker that waits looks every ten seconds. Only shared memory knows.
+fn unclaimed(row: &Row) -> Option<Value> {
+    /// Microseconds.
+    const LONG: i64 = 15_000_000;
+    let looked_at = row.integer(15).filter(|_| floors::are_shared()).map(|id| floors::looked_at(LIVE_JOB.oid(), id))?;
+    let is_long_ago = looked_at.is_none_or(|at| xact::clock() - at > LONG);
+    let message = "No session has claimed from this queue since then, or ever: are its workers running?";
+    let since = looked_at.map(|at| Timestamptz::at(at).to_json());
+    is_long_ago.then(|| json!({"reason": "not_claimed_from", "message": message, "since": since}))
 }
 
 /// What keeps a running job from being given to another worker.

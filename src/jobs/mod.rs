@@ -24,3 +24,4 @@ pub mod status;
 pub mod transition;
 pub mod upkeep;
 pub mod waiting;
+mod walk;

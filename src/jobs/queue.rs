@@ -45,7 +45,7 @@ pub static QUEUE: Table = Table::new(
 );
 
 /// What creating and claiming need to know of a queue.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Queue {
     pub id: i32,
     pub max_attempts: i32,

@@ -19,10 +19,11 @@ static FIND: Statement = Statement::by_index(
     c"SELECT j.id, j.attempt OPERATOR(pg_catalog.>=) j.max_attempts OR j.cancel_requested_at IS NOT NULL
       FROM foreman.live_job AS j
       WHERE j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_expires_at OPERATOR(pg_catalog.<=) $1
+        AND j.lease_expires_at OPERATOR(pg_catalog.>=) $3
       ORDER BY j.lease_expires_at
       LIMIT $2
       FOR UPDATE SKIP LOCKED",
-    &[pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID],
+    &[pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::TIMESTAMPTZOID],
 );
 
 /// The error of an attempt whose lease expired.
@@ -36,8 +37,17 @@ const A_FEW: i32 = 10;
 /// Milliseconds that it waits for a lock.
 const LOCK_TIMEOUT: i32 = 50;
 
+/// How far before its last rescue a session looks for leases that have expired since, in microseconds: a claim may commit
+/// late.
+const SLACK: i64 = 2_000_000;
+/// A look at all leases is this part of the time until the next one: under a transaction that is left open the index keeps
+/// an entry for each lease that ever was.
+const PART_OF_TIME: i64 = 20;
+
 thread_local! {
     static LAST: Cell<i64> = const { Cell::new(0) };
+    /// When this session next looks at all leases.
+    static ALL_AT: Cell<i64> = const { Cell::new(i64::MIN) };
 }
 
 /// Rescues a few jobs, at most once a second in each session that claims: sooner than upkeep comes round, and where nobody
@@ -48,19 +58,28 @@ pub fn on_the_side() {
     if (now - LAST.get()).abs() < PAUSE || guard::in_transaction_block() || !xact::may_write() {
         return;
     }
+    let looks_at_all = now >= ALL_AT.get() || LAST.get() > now;
+    let since = if looks_at_all { i64::MIN } else { LAST.get() - SLACK };
     LAST.set(now);
     lock_timeout::become_setting();
     // What could not be had in time is left to the next one.
-    let _ = guard::apart(|| {
+    let rescued = guard::apart(|| {
         let _bound = Bound::set(LOCK_TIMEOUT);
-        spi::connect(|connection| rescue(connection, A_FEW));
-        Ok(Reply::success())
+        let rescued = spi::connect(|connection| rescue(connection, A_FEW, since));
+        Ok(Reply::success().field("rescued", rescued.total()))
     });
+    let is_all = rescued.is_ok_and(|rescued| rescued.total() < i64::from(A_FEW));
+    if !is_all {
+        ALL_AT.set(i64::MIN);
+    } else if looks_at_all {
+        let then = xact::clock();
+        ALL_AT.set(then + (then - now) * PART_OF_TIME);
+    }
 }
 
 /// `rescue_expired`: at most `max_jobs`, those that expired first.
 pub fn expired(max_jobs: i32) -> Result<Reply, Error> {
-    let rescued = spi::connect(|connection| rescue(connection, max_jobs));
+    let rescued = spi::connect(|connection| rescue(connection, max_jobs, i64::MIN));
     Ok(Reply::success()
         .field("rescued", rescued.pending)
         .field("failed", rescued.failed)
@@ -74,9 +93,16 @@ struct Rescued {
     cancelled: i64,
 }
 
-/// Takes expired leases back.
-fn rescue(connection: &Connection, max_jobs: i32) -> Rescued {
-    let rows = connection.run(&FIND, &[&Timestamptz::at(xact::clock()), &max_jobs]);
+impl Rescued {
+    /// All of them.
+    fn total(&self) -> i64 {
+        self.pending + self.failed + self.cancelled
+    }
+}
+
+/// Takes back leases that have expired, since then at the earliest.
+fn rescue(connection: &Connection, max_jobs: i32, since: i64) -> Rescued {
+    let rows = connection.run(&FIND, &[&Timestamptz::at(xact::clock()), &max_jobs, &Timestamptz::at(since)]);
     let (last, others): (Vec<_>, Vec<_>) =
         rows.iter().filter_map(|row| Some((row.bigint(1)?, row.boolean(2)))).partition(|(_, is_last)| *is_last);
     let ending = Ending { result: None, error: Some(Text::from_utf8(USED_UP)) };

@@ -34,7 +34,7 @@ static REVIVE: Statement = Statement::new(
                  b.job_type, b.unique_key, b.error, b.payload, b.metadata
           FROM back AS b
       )
-      SELECT b.status::text, q.id, CASE WHEN q.notify THEN q.name END
+      SELECT b.status::text, q.id, b.priority::integer, GREATEST(b.run_at, $3), b.id, CASE WHEN q.notify THEN q.name END
       FROM back AS b JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) b.queue_id",
     &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID],
 );

@@ -40,7 +40,7 @@ static BACK: Statement = Statement::by_index(
         AND j.status OPERATOR(pg_catalog.=) 'running' AND j.cancel_requested_at IS NULL
         AND ($8 OR j.lease_token OPERATOR(pg_catalog.=) w.token::uuid)
       RETURNING j.id, pg_catalog.to_jsonb(j.ready_at) OPERATOR(pg_catalog.#>>) '{}', j.attempt, j.max_attempts,
-                j.queue_id, CASE WHEN q.notify THEN q.name END",
+                j.queue_id, j.priority::integer, j.ready_at, j.id, CASE WHEN q.notify THEN q.name END",
     &[
         pg_sys::INT8ARRAYOID,
         pg_sys::TEXTARRAYOID,

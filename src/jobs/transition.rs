@@ -42,7 +42,7 @@ static RELEASE: Statement = Statement::by_index(
       FROM foreman.queue AS q
       WHERE j.id OPERATOR(pg_catalog.=) $1 AND q.id OPERATOR(pg_catalog.=) j.queue_id
         AND j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_token IS NOT DISTINCT FROM $3::uuid
-      RETURNING j.queue_id, CASE WHEN q.notify THEN q.name END",
+      RETURNING j.queue_id, j.priority::integer, j.ready_at, j.id, CASE WHEN q.notify THEN q.name END",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );
 

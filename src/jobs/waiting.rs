@@ -1,11 +1,15 @@
 //! Waiting for jobs: look, and sleep until there may be some. While a session sleeps it holds no snapshot, and its
 //! transaction is never older than a look ago.
 
+use super::live::LIVE_JOB;
+use super::queue::{self, Queue};
 use super::rescue;
+use super::walk::{self, Go};
 use crate::diagnostics;
 use crate::error::Error;
 use crate::pg::datum::{Array, Timestamptz};
-use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::rows::Rows;
+use crate::pg::spi::{self, Connection, Row, Statement};
 use crate::pg::{jsonb, latch, process, xact};
 use crate::reply::Reply;
 use crate::shared::wakes::{self, Next, Seat};
@@ -19,7 +23,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause where nobody wakes us, so that a delayed job is no more than that late.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-// For each queue: the jobs that are ready (2 stand for any more), and when the next one becomes due. Priority by
+// What a walk tells, under other isolation levels. For each queue: the jobs that are ready (2 stand for any more), and when the next one becomes due. Priority by
 // priority, so that both are found at one place of the index, however many jobs are due later.
 static LOOK: Statement = Statement::by_index(
     c"SELECT q.id, q.name,
@@ -55,37 +59,74 @@ static LOOK: Statement = Statement::by_index(
     &[pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID],
 );
 
-static KNOWN: Statement = Statement::by_index(
-    c"SELECT q.id FROM foreman.queue AS q WHERE q.name OPERATOR(pg_catalog.=) ANY ($1)",
-    &[pg_sys::TEXTARRAYOID],
-);
-
 // With the rights of the session's role, and its search_path.
 static ASK: Statement = Statement::new(c"SELECT foreman.ready_in($1)", &[pg_sys::TEXTARRAYOID]);
 
 /// `ready_in`.
 pub fn ready(names: &[String]) -> Reply {
-    let queues = Array::of_names(&names.iter().map(String::as_str).collect::<Vec<_>>());
     // Where nobody else does, the sessions that wait bring back what is lost.
     rescue::on_the_side();
-    spi::connect(|connection| {
-        let known: Vec<i32> = connection.run(&KNOWN, &[&queues]).iter().filter_map(|row| row.integer(1)).collect();
-        wakes::watch(known.iter().copied(), known.len() < names.len());
-        let now = xact::clock();
-        let (mut ready, mut first) = (0, None::<i64>);
-        for row in connection.run(&LOOK, &[&queues, &Timestamptz::at(now)]).iter() {
-            let (Some(queue), Some(jobs)) = (row.integer(1), row.bigint(3)) else { continue };
-            ready += jobs;
-            if jobs > 0 && ready > 1 {
-                wakes::has_more(queue);
-            }
-            if let Some(due) = row.bigint(4) {
-                wakes::will_be_due(queue, due);
-                first = Some(first.map_or(due, |first| first.min(due)));
-            }
+    let known: Vec<Option<Queue>> = names.iter().map(|name| as_it_is(name)).collect();
+    let mut queues: Vec<Queue> = known.iter().flatten().copied().collect();
+    queues.sort_unstable_by_key(|queue| queue.id);
+    queues.dedup_by_key(|queue| queue.id);
+    wakes::watch(queues.iter().map(|queue| queue.id), known.contains(&None));
+    let now = xact::clock();
+    let found = by_walk(&queues, now).unwrap_or_else(|| by_statement(names, now));
+    let (mut ready, mut first) = (0, None::<i64>);
+    for Found { queue, jobs, next_due } in found {
+        ready += jobs;
+        if jobs > 0 && ready > 1 {
+            wakes::has_more(queue);
         }
-        let seconds = first.map(|due| (due - now) as f64 / 1e6);
-        Reply::success().field("ready", ready > 0).field("next_due_seconds", seconds)
+        if let Some(due) = next_due {
+            wakes::will_be_due(queue, due);
+            first = Some(first.map_or(due, |first| first.min(due)));
+        }
+    }
+    let seconds = first.map(|due| (due - now) as f64 / 1e6);
+    Reply::success().field("ready", ready > 0).field("next_due_seconds", seconds)
+}
+
+/// A queue as it is. One that is remembered as paused is looked up again: whoever resumes it wakes us before the server
+/// has us forget.
+fn as_it_is(name: &str) -> Option<Queue> {
+    let known = queue::known(name)?;
+    if known.paused { spi::connect(|connection| queue::find(connection, name)) } else { Some(known) }
+}
+
+/// What there is to do in a queue.
+struct Found {
+    queue: i32,
+    /// Jobs that are ready; 2 stand for any more.
+    jobs: i64,
+    /// Not where there is something to do.
+    next_due: Option<i64>,
+}
+
+/// Walks through the queues; `None` where it takes a statement.
+fn by_walk(queues: &[Queue], now: i64) -> Option<Vec<Found>> {
+    let rows = xact::is_read_committed().then(|| Rows::to_read(&LIVE_JOB)).flatten()?;
+    let open = queues.iter().filter(|queue| !queue.paused);
+    open.map(|queue| {
+        let mut jobs = 0;
+        let next_due = walk::due(&rows, queue.id, now, &mut |_, _| {
+            jobs += 1;
+            if jobs < 2 { Go::On } else { Go::Home }
+        })?;
+        let next_due = (jobs == 0 && next_due < i64::MAX).then_some(next_due);
+        Some(Found { queue: queue.id, jobs, next_due })
+    })
+    .collect()
+}
+
+/// The same by the statement.
+fn by_statement(names: &[String], now: i64) -> Vec<Found> {
+    let queues = Array::of_names(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    spi::connect(|connection| {
+        let rows = connection.run(&LOOK, &[&queues, &Timestamptz::at(now)]);
+        let found = |row: Row| Some(Found { queue: row.integer(1)?, jobs: row.bigint(3)?, next_due: row.bigint(4) });
+        rows.iter().filter_map(found).collect()
     })
 }
 

@@ -17,6 +17,7 @@ use std::ptr;
 /// An open table whose rows are changed.
 pub struct Rows {
     open: Open,
+    lock: pg_sys::LOCKMODE,
     state: *mut pg_sys::EState,
     target: *mut pg_sys::ResultRelInfo,
     /// Whether the target's indexes are open: only new versions enter them.
@@ -31,6 +32,16 @@ impl Rows {
             return None;
         }
         let open = Open::of(table, pg_sys::RowExclusiveLock).filter(Open::takes_rows_silently)?;
+        Some(Rows::of(open, pg_sys::RowExclusiveLock))
+    }
+
+    /// Opens the table to walk through it, if it is as we know it.
+    pub fn to_read(table: &Table) -> Option<Rows> {
+        Some(Rows::of(Open::of(table, pg_sys::AccessShareLock)?, pg_sys::AccessShareLock))
+    }
+
+    /// The rows of an open table.
+    fn of(open: Open, lock: u32) -> Rows {
         // SAFETY: as the server's own logical apply worker begins: an executor state without a plan and the relation's
         // result info, both freed in `drop`, or with the memory context and the resource owner of the subtransaction
         // if an error unwinds.
@@ -38,8 +49,13 @@ impl Rows {
             let state = pg_sys::CreateExecutorState();
             let target = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
             pg_sys::InitResultRelInfo(target, open.relation(), 0, ptr::null_mut(), 0);
-            Some(Rows { open, state, target, indexes_are_open: Cell::new(false) })
+            Rows { open, lock: lock as pg_sys::LOCKMODE, state, target, indexes_are_open: Cell::new(false) }
         }
+    }
+
+    /// The table's oid.
+    pub fn oid(&self) -> u32 {
+        self.open.oid()
     }
 
     /// Opens what new versions have to be entered into.
@@ -96,14 +112,23 @@ impl Rows {
         // SAFETY: the index is locked and stays open until the walk is dropped. The snapshot is registered for as long as
         // the walk lasts, or until the subtransaction is rolled back.
         unsafe {
-            let index = pg_sys::index_open(index, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
+            let index = pg_sys::index_open(index, self.lock);
             if !self.is_indexed_by(index, columns) {
                 pg_sys::index_close(index, pg_sys::NoLock as pg_sys::LOCKMODE);
                 return None;
             }
             let snapshot = pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot());
             let slot = pg_sys::table_slot_create(self.open.relation(), ptr::null_mut());
-            Some(Scan { rows: self, index, snapshot, slot, scan: None, changed: None, label: None })
+            Some(Scan {
+                rows: self,
+                index,
+                snapshot,
+                slot,
+                scan: None,
+                keys: ScanKeys::default(),
+                changed: None,
+                label: None,
+            })
         }
     }
 
@@ -146,44 +171,115 @@ impl Drop for Rows {
     }
 }
 
-/// What a walk asks of a column of its index: a comparison of its type. The keys are those of the first columns.
-pub struct Key {
-    strategy: u32,
-    function: u32,
-    datum: pg_sys::Datum,
+/// What a walk asks of its index. Comparisons are those of the columns' types, one column after the other.
+pub enum Key {
+    /// Of the next column.
+    Column { strategy: u32, function: u32, datum: pg_sys::Datum },
+    /// Of the next two together, a `timestamptz` and a `bigint`.
+    Place { strategy: u32, at: i64, id: i64 },
 }
 
 impl Key {
     /// An `integer` column equals this.
     pub fn integer(value: i32) -> Key {
-        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT4EQ, datum: value.into() }
+        let (strategy, function) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_INT4EQ);
+        Key::Column { strategy, function, datum: value.into() }
     }
 
     /// A `smallint` column equals this.
     pub fn smallint(value: i16) -> Key {
-        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT2EQ, datum: value.into() }
-    }
-
-    /// A `smallint` column is greater than this.
-    pub fn above(value: i16) -> Key {
-        Key { strategy: pg_sys::BTGreaterStrategyNumber, function: pg_sys::F_INT2GT, datum: value.into() }
+        let (strategy, function) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_INT2EQ);
+        Key::Column { strategy, function, datum: value.into() }
     }
 
     /// A `bigint` column equals this.
     pub fn bigint(value: i64) -> Key {
-        Key { strategy: pg_sys::BTEqualStrategyNumber, function: pg_sys::F_INT8EQ, datum: value.into() }
+        let (strategy, function) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_INT8EQ);
+        Key::Column { strategy, function, datum: value.into() }
     }
 
-    /// A `timestamptz` column is not later than this.
-    pub fn until(microseconds: i64) -> Key {
-        let (strategy, function) = (pg_sys::BTLessEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_LE);
-        Key { strategy, function, datum: microseconds.into() }
+    /// A `timestamptz` column and the `bigint` column behind it are, as a row, no less than these.
+    pub fn place_from(at: i64, id: i64) -> Key {
+        Key::Place { strategy: pg_sys::BTGreaterEqualStrategyNumber, at, id }
     }
 
-    /// Any `timestamptz`: the keys of a walk are as many each time that it begins.
-    pub fn ever() -> Key {
-        Key::until(i64::MAX)
+    /// The same, no greater than these.
+    pub fn place_to(at: i64, id: i64) -> Key {
+        Key::Place { strategy: pg_sys::BTLessEqualStrategyNumber, at, id }
     }
+}
+
+/// Most keys of a walk.
+const MAX_KEYS: usize = 4;
+
+/// The keys of a walk as the server has them. What compares rows points to the comparisons of the columns, which have to
+/// stay where they are.
+#[derive(Default)]
+struct ScanKeys {
+    keys: [pg_sys::ScanKeyData; MAX_KEYS],
+    columns: Box<[[pg_sys::ScanKeyData; 2]; MAX_KEYS]>,
+    count: usize,
+    /// Whether the walk asks where entries are.
+    has_places: bool,
+}
+
+impl ScanKeys {
+    /// Puts keys in the place of those that were there.
+    fn set(&mut self, keys: &[Key]) {
+        debug_assert!(keys.len() <= MAX_KEYS);
+        let mut number = 1;
+        self.count = keys.len().min(MAX_KEYS);
+        for (place, key) in keys.iter().take(MAX_KEYS).enumerate() {
+            match *key {
+                Key::Column { strategy, function, datum } => {
+                    let key = &mut self.keys[place];
+                    // SAFETY: the key is ours; the function compares two values of the column's type.
+                    unsafe { pg_sys::ScanKeyInit(key, number, strategy as u16, function.into(), datum) };
+                    number += 1;
+                }
+                Key::Place { strategy, at, id } => {
+                    let key = &mut self.columns[place];
+                    let [first, second] = key;
+                    let compare = [(pg_sys::F_TIMESTAMPTZ_CMP, at), (pg_sys::F_BTINT8CMP, id)];
+                    for (offset, (key, (function, value))) in [first, second].into_iter().zip(compare).enumerate() {
+                        let number = number + offset as i16;
+                        // SAFETY: as above; of rows, the operator class's own comparison.
+                        unsafe { pg_sys::ScanKeyInit(key, number, strategy as u16, function.into(), value.into()) };
+                        key.sk_flags = pg_sys::SK_ROW_MEMBER as i32 | [0, pg_sys::SK_ROW_END as i32][offset];
+                    }
+                    self.keys[place] = pg_sys::ScanKeyData {
+                        sk_flags: pg_sys::SK_ROW_HEADER as i32,
+                        sk_attno: number,
+                        sk_strategy: strategy as u16,
+                        sk_argument: pg_sys::Datum::from(key.as_mut_ptr()),
+                        ..Default::default()
+                    };
+                    self.has_places = true;
+                }
+            }
+        }
+    }
+}
+
+/// Where a walk has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To a row.
+    Row,
+    /// To an entry of the index whose row the walk's snapshot does not see.
+    Unseen,
+    End,
+}
+
+/// Whether a row is as the snapshot saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// As far as can be told without a lock.
+    No,
+    /// Another transaction has changed it.
+    Changed,
+    /// Another transaction has locked or changed it, and has not ended.
+    By(pg_sys::TransactionId),
 }
 
 /// A walk over rows.
@@ -193,29 +289,60 @@ pub struct Scan<'r> {
     snapshot: pg_sys::Snapshot,
     slot: *mut pg_sys::TupleTableSlot,
     scan: Option<pg_sys::IndexScanDesc>,
+    keys: ScanKeys,
     changed: Option<*mut pg_sys::TupleTableSlot>,
     /// A label that was asked for: the column, the text, the value.
     label: Option<(usize, &'static CStr, Option<pg_sys::Datum>)>,
 }
 
 impl Scan<'_> {
-    /// Begins the walk, or begins it anew.
+    /// Begins the walk, or begins it anew with other values.
     pub fn start(&mut self, keys: &[Key]) {
-        let mut scan_keys = [pg_sys::ScanKeyData::default(); 4];
-        let count = keys.len() as core::ffi::c_int;
-        debug_assert!(keys.len() <= scan_keys.len());
-        // SAFETY: the keys compare the columns that `Rows::scan` has seen with values of their types; the server copies them. Relations,
-        // snapshot and slot live as long as the walk.
+        self.keys.set(keys);
+        let count = self.keys.count as core::ffi::c_int;
+        // SAFETY: the keys compare the columns that `Rows::scan` has seen with values of their types; they, the relations,
+        // the snapshot and the slot live as long as the walk.
         unsafe {
-            for (place, (scan_key, key)) in scan_keys.iter_mut().zip(keys).enumerate() {
-                let (number, strategy) = (place as i16 + 1, key.strategy as pg_sys::StrategyNumber);
-                pg_sys::ScanKeyInit(scan_key, number, strategy, key.function.into(), key.datum);
-            }
             let table = self.rows.open.relation();
-            let scan =
-                *self.scan.get_or_insert_with(|| compat::index_beginscan(table, self.index, self.snapshot, count));
-            pg_sys::index_rescan(scan, scan_keys.as_mut_ptr(), count, ptr::null_mut(), 0);
+            let has_places = self.keys.has_places;
+            let scan = *self.scan.get_or_insert_with(|| {
+                let scan = compat::index_beginscan(table, self.index, self.snapshot, count);
+                (*scan).xs_want_itup = has_places;
+                scan
+            });
+            pg_sys::index_rescan(scan, self.keys.keys.as_mut_ptr(), count, ptr::null_mut(), 0);
         }
+    }
+
+    /// Goes to the next entry of the index, also where its row can't be seen.
+    pub fn step(&mut self) -> Step {
+        let Some(scan) = self.scan else { return Step::End };
+        // SAFETY: the walk has begun; the slot is of the table's kind.
+        unsafe {
+            if pg_sys::index_getnext_tid(scan, pg_sys::ScanDirection::ForwardScanDirection).is_null() {
+                return Step::End;
+            }
+            if !pg_sys::index_fetch_heap(scan, self.slot) {
+                return Step::Unseen;
+            }
+            pg_sys::slot_getsomeattrs_int(self.slot, (*(*self.slot).tts_tupleDescriptor).natts);
+            Step::Row
+        }
+    }
+
+    /// A `timestamptz` or `bigint` column of the index, by its number from 0, of the entry that the walk stands at. Only
+    /// in a walk that has a key of places.
+    pub fn entry(&self, column: usize) -> i64 {
+        let mut values = [pg_sys::Datum::null(); pg_sys::INDEX_MAX_KEYS as usize];
+        let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
+        // SAFETY: the scan keeps the entry until it goes on; the arrays have room for all columns that an index can have.
+        unsafe {
+            if let Some(scan) = self.scan.filter(|scan| !(**scan).xs_itup.is_null()) {
+                let scan = &*scan;
+                pg_sys::index_deform_tuple(scan.xs_itup, scan.xs_itupdesc, values.as_mut_ptr(), nulls.as_mut_ptr());
+            }
+        }
+        values[column].value() as i64
     }
 
     /// Goes to the next row; false where there is none.
@@ -291,12 +418,12 @@ impl Scan<'_> {
 
     /// Whether another transaction has changed the row since it was seen, or is about to: what an update would find as
     /// well, after all that goes before it. Where that is not plain the answer is no.
-    pub fn is_taken(&self) -> bool {
+    pub fn taken(&self) -> Taken {
         // SAFETY: a slot of this kind holds a tuple of its page, which stays pinned until the walk goes on; the fields are
         // those that any scan reads without a lock.
         unsafe {
             if !ptr::eq((*self.slot).tts_ops, &raw const pg_sys::TTSOpsBufferHeapTuple) {
-                return false;
+                return Taken::No;
             }
             let header = &*(*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_data;
             let (flags, xmax) = (u32::from(header.t_infomask), header.t_choice.t_heap.t_xmax);
@@ -307,9 +434,14 @@ impl Scan<'_> {
                 || is_weak
                 || pg_sys::TransactionIdIsCurrentTransactionId(xmax)
             {
-                return false;
+                Taken::No
+            } else if pg_sys::TransactionIdIsInProgress(xmax) {
+                Taken::By(xmax)
+            } else if !is_lock && pg_sys::TransactionIdDidCommit(xmax) {
+                Taken::Changed
+            } else {
+                Taken::No
             }
-            pg_sys::TransactionIdIsInProgress(xmax) || (!is_lock && pg_sys::TransactionIdDidCommit(xmax))
         }
     }
 

@@ -1,4 +1,5 @@
-//! One piece of shared memory and one lock, there only when the library is preloaded.
+//! One piece of shared memory and its locks, there only when the library is preloaded: a value, and behind it an array
+//! whose length is a setting's, in parts with a lock each.
 
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
@@ -16,8 +17,14 @@ pub unsafe trait Shareable: Sync {}
 static AREA: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(std::ptr::null_mut());
 /// Bytes asked for.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
-/// The lock in shared memory, there whenever the area is.
-static LOCK: AtomicPtr<pg_sys::LWLock> = AtomicPtr::new(std::ptr::null_mut());
+/// Where the array begins, in bytes from the area's beginning, and how many entries each of its parts has.
+static ARRAY: AtomicUsize = AtomicUsize::new(0);
+/// As above.
+static PART: AtomicUsize = AtomicUsize::new(0);
+/// The locks in shared memory, there whenever the area is: the first is the value's, the others are the parts'.
+static LOCKS: AtomicPtr<pg_sys::LWLockPadded> = AtomicPtr::new(std::ptr::null_mut());
+/// Parts of the array: more than there are processors, so that sessions at different queues seldom meet.
+const PARTS: usize = 16;
 /// The area's name in the server's index of shared memory, and the lock's.
 const NAME: &CStr = c"pg_foreman";
 
@@ -26,14 +33,25 @@ static PREVIOUS_REQUEST: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 /// As above.
 static PREVIOUS_STARTUP: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Asks for a `T` in shared memory. Does nothing unless the postmaster is preloading libraries.
-pub fn request<T: Shareable>() {
+/// Whether the postmaster is preloading libraries.
+pub fn is_preloading() -> bool {
+    // SAFETY: reads a flag of this process.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// Asks for a `T` in shared memory, and for `entries` of `E` behind it. Does nothing unless the postmaster is preloading
+/// libraries.
+pub fn request<T: Shareable, E: Shareable>(entries: usize) {
+    if !is_preloading() {
+        return;
+    }
+    let part = entries.div_ceil(PARTS);
+    let array = size_of::<T>().next_multiple_of(align_of::<E>());
+    ARRAY.store(array, Ordering::Relaxed);
+    PART.store(part, Ordering::Relaxed);
+    SIZE.store(array + part * PARTS * size_of::<E>(), Ordering::Relaxed);
     // SAFETY: called from _PG_init, on the postmaster's one thread. A hook that was there is called first.
     unsafe {
-        if !pg_sys::process_shared_preload_libraries_in_progress {
-            return;
-        }
-        SIZE.store(size_of::<T>(), Ordering::Relaxed);
         store(&PREVIOUS_REQUEST, pg_sys::shmem_request_hook);
         store(&PREVIOUS_STARTUP, pg_sys::shmem_startup_hook);
         pg_sys::shmem_request_hook = Some(on_request);
@@ -48,6 +66,46 @@ pub fn get<T: Shareable>() -> Option<&'static T> {
     unsafe { AREA.load(Ordering::Acquire).cast::<T>().as_ref() }
 }
 
+/// Works on a part of the array, the one for this number, under the part's lock; `None` without preload. `work` must be
+/// short, and neither raise, panic, allocate nor come here.
+pub fn with_part<E: Shareable, R>(number: u32, work: impl FnOnce(&mut [E]) -> R) -> Option<R> {
+    let area = AREA.load(Ordering::Acquire);
+    if area.is_null() {
+        return None;
+    }
+    let (part, length) = (number as usize % PARTS, PART.load(Ordering::Relaxed));
+    let _held = Held::take(1 + part);
+    // SAFETY: `request` is called with one type of entries only, and asked for that many; nobody comes to a part without
+    // its lock.
+    Some(work(unsafe {
+        let first = area.byte_add(ARRAY.load(Ordering::Relaxed)).cast::<E>().add(part * length);
+        std::slice::from_raw_parts_mut(first, length)
+    }))
+}
+
+/// A lock that is held. Taking it holds off interrupts. If whoever holds it is killed, the server starts anew with fresh
+/// memory.
+struct Held(*mut pg_sys::LWLock);
+
+impl Held {
+    /// Takes a lock by its number; the area is there.
+    fn take(number: usize) -> Held {
+        // SAFETY: so many were asked for; they are there whenever the area is.
+        unsafe {
+            let lock = &raw mut (*LOCKS.load(Ordering::Acquire).add(number)).lock;
+            pg_sys::LWLockAcquire(lock, pg_sys::LWLockMode::LW_EXCLUSIVE);
+            Held(lock)
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // SAFETY: taken by `take`, given back once.
+        unsafe { pg_sys::LWLockRelease(self.0) };
+    }
+}
+
 /// A part of the area that is looked at and changed under the lock only.
 pub struct Guarded<T>(UnsafeCell<T>);
 
@@ -57,15 +115,9 @@ unsafe impl<T: Send> Sync for Guarded<T> {}
 impl<T> Guarded<T> {
     /// Works on the value under the lock. `work` must be short, and neither raise, panic, allocate nor call `with`.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        let lock = LOCK.load(Ordering::Acquire);
-        // SAFETY: the value lies in the area, so the lock is there. Whoever holds it is alone with the value; if one
-        // is killed meanwhile, the server starts anew with fresh memory. Taking the lock holds off interrupts.
-        unsafe {
-            pg_sys::LWLockAcquire(lock, pg_sys::LWLockMode::LW_EXCLUSIVE);
-            let result = work(&mut *self.0.get());
-            pg_sys::LWLockRelease(lock);
-            result
-        }
+        let _held = Held::take(0);
+        // SAFETY: the value lies in the area, so the lock is there. Whoever holds it is alone with the value.
+        work(unsafe { &mut *self.0.get() })
     }
 }
 
@@ -95,7 +147,7 @@ unsafe extern "C-unwind" fn on_request() {
     // SAFETY: the server calls this hook at the one time when asking is allowed.
     unsafe {
         pg_sys::RequestAddinShmemSpace(SIZE.load(Ordering::Relaxed));
-        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1);
+        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1 + PARTS as core::ffi::c_int);
     }
 }
 
@@ -110,7 +162,7 @@ unsafe extern "C-unwind" fn on_startup() {
         if !found {
             std::ptr::write_bytes(area.cast::<u8>(), 0, size);
         }
-        LOCK.store(&raw mut (*pg_sys::GetNamedLWLockTranche(NAME.as_ptr())).lock, Ordering::Release);
+        LOCKS.store(pg_sys::GetNamedLWLockTranche(NAME.as_ptr()), Ordering::Release);
         AREA.store(area, Ordering::Release);
     }
 }

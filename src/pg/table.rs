@@ -41,6 +41,20 @@ impl Table {
         self.columns.len()
     }
 
+    /// The oid of the table of this name as it is now.
+    pub fn oid(&self) -> u32 {
+        let (oid, as_of) = (self.oid.load(Ordering::Relaxed), self.as_of.load(Ordering::Relaxed));
+        if oid != 0 && invalidation::count() == as_of {
+            return oid;
+        }
+        // SAFETY: catalog look-ups by C strings.
+        unsafe {
+            let schema = pg_sys::get_namespace_oid(SCHEMA.as_ptr(), false);
+            pg_sys::get_relname_relid(self.name.as_ptr(), schema)
+        }
+        .to_u32()
+    }
+
     /// A partition of this name and these columns.
     pub fn partition(name: CString, columns: &'static [(&'static CStr, pg_sys::Oid)]) -> Self {
         let name = Cow::Owned(name);
@@ -109,7 +123,7 @@ impl Open {
     }
 
     /// The table's oid.
-    fn oid(&self) -> u32 {
+    pub fn oid(&self) -> u32 {
         // SAFETY: the relation is open.
         unsafe { (*self.0).rd_id }.to_u32()
     }

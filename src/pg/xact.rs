@@ -65,28 +65,80 @@ pub fn clock() -> i64 {
     unsafe { pg_sys::GetCurrentTimestamp() }
 }
 
-/// Called when a transaction has ended; true where it has committed, and everybody sees what it did.
-static AT_END: OnceLock<fn(bool)> = OnceLock::new();
+/// The number of this transaction, in which the epoch counts; 0 if it has none.
+pub fn own_id() -> u64 {
+    // SAFETY: reads this backend's transaction state.
+    unsafe { pg_sys::GetTopFullTransactionIdIfAny().value }
+}
 
-/// Has `callback`, the same function each time, called at the end of each transaction of this session. It must not
-/// raise. A prepared transaction ends as one that has not committed: its COMMIT may come in any session.
-pub fn at_end(callback: fn(bool)) {
+/// The number of a transaction or subtransaction that is running or was a short while ago, in which the epoch counts.
+pub fn full_id(id: pg_sys::TransactionId) -> u64 {
+    let id = u64::from(id.into_inner());
+    let next = next_id();
+    let full = (next & !u64::from(u32::MAX)) | id;
+    // It has begun before the next one: in the epoch before where its number is the greater.
+    if full < next { full } else { full.saturating_sub(1 << 32) }
+}
+
+/// The number that the next transaction gets.
+fn next_id() -> u64 {
+    // SAFETY: reads a number in shared memory.
+    unsafe { pg_sys::ReadNextFullTransactionId().value }
+}
+
+/// Whether a transaction, a prepared one among them, has not ended yet.
+pub fn is_running(full_id: u64) -> bool {
+    // So long ago that its number means another by now.
+    if next_id().saturating_sub(full_id) > 1 << 31 {
+        return false;
+    }
+    // SAFETY: reads what the server knows of running transactions.
+    unsafe { pg_sys::TransactionIdIsInProgress(pg_sys::TransactionId::from(full_id as u32)) }
+}
+
+/// How a transaction has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Everybody sees what it did.
+    Committed,
+    /// It is left to COMMIT PREPARED, which may come in any session.
+    Prepared,
+    Aborted,
+}
+
+/// What is called at the end of each transaction.
+#[derive(Clone, Copy)]
+pub struct Callbacks {
+    /// Before a commit, which it may still affect.
+    pub before_commit: fn(),
+    /// Before PREPARE TRANSACTION.
+    pub before_prepare: fn(),
+    /// Afterwards. It must not raise.
+    pub ended: fn(End),
+}
+
+/// See `at_end`.
+static AT_END: OnceLock<Callbacks> = OnceLock::new();
+
+/// Has these, the same each time, called at the end of each transaction of this session.
+pub fn at_end(callbacks: Callbacks) {
     AT_END.get_or_init(|| {
         // SAFETY: registers a function of this library, which the server never unloads.
         unsafe { pg_sys::RegisterXactCallback(Some(ended), std::ptr::null_mut()) };
-        callback
+        callbacks
     });
 }
 
 /// Called by the server at several moments of a transaction's end.
 #[pg_guard]
 unsafe extern "C-unwind" fn ended(event: pg_sys::XactEvent::Type, _argument: *mut core::ffi::c_void) {
-    let committed = match event {
-        pg_sys::XactEvent::XACT_EVENT_COMMIT => true,
-        pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => false,
-        _ => return,
-    };
-    if let Some(callback) = AT_END.get() {
-        callback(committed);
+    let Some(callbacks) = AT_END.get() else { return };
+    match event {
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => (callbacks.before_commit)(),
+        pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE => (callbacks.before_prepare)(),
+        pg_sys::XactEvent::XACT_EVENT_COMMIT => (callbacks.ended)(End::Committed),
+        pg_sys::XactEvent::XACT_EVENT_PREPARE => (callbacks.ended)(End::Prepared),
+        pg_sys::XactEvent::XACT_EVENT_ABORT => (callbacks.ended)(End::Aborted),
+        _ => {}
     }
 }

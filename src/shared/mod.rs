@@ -1,15 +1,20 @@
 //! What lives in shared memory when the library is preloaded, and in the backend alone when it is not.
 
 pub mod counters;
+pub mod floor;
+pub mod floors;
 mod waiters;
 pub mod wakes;
 pub mod workers;
 
+use crate::guc;
 use crate::pg::shmem::{self, Shareable};
+use crate::pg::xact::{self, Callbacks, End};
 
-/// All of it, in one piece.
+/// All of it, in one piece; behind it lie the entries of `floors`.
 struct Area {
     counters: counters::Table,
+    floors: floors::Table,
     wakes: wakes::Table,
     workers: workers::Table,
 }
@@ -19,10 +24,25 @@ unsafe impl Shareable for Area {}
 
 /// Asks for the shared memory; without preload there is none.
 pub fn request() {
-    shmem::request::<Area>();
+    shmem::request::<Area, floors::Entry>(guc::max_tracked_queues());
 }
 
 /// The shared memory, if there is any.
 fn area() -> Option<&'static Area> {
     shmem::get()
+}
+
+/// To be called when a transaction makes something known here that others are to learn of when it ends.
+fn at_transaction_end() {
+    xact::at_end(Callbacks {
+        before_commit: || (),
+        before_prepare: floors::about_to_prepare,
+        ended: transaction_ended,
+    });
+}
+
+/// Runs when a transaction has ended for everybody, and must not raise. Whoever is woken looks at the floors.
+fn transaction_ended(event: End) {
+    floors::transaction_ended(event);
+    wakes::transaction_ended(event == End::Committed);
 }

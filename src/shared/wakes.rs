@@ -8,8 +8,8 @@
 pub use super::waiters::Next;
 use super::waiters::{Key, Processes, Waiters, Watching, Why};
 use super::workers;
+use crate::pg::process;
 use crate::pg::shmem::Guarded;
-use crate::pg::{process, xact};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
@@ -87,7 +87,7 @@ pub fn queue_made() {
 /// Remembers it for the end of the transaction, for somebody may begin to wait before.
 fn made_ready(queue: i32, jobs: u32) {
     if table().is_some() {
-        xact::at_end(transaction_ended);
+        super::at_transaction_end();
         READY.with_borrow_mut(|ready| {
             let made = ready.entry(queue).or_default();
             made.jobs = made.jobs.saturating_add(jobs);
@@ -96,7 +96,7 @@ fn made_ready(queue: i32, jobs: u32) {
 }
 
 /// Wakes whom the jobs are for. Runs when the transaction has ended for everybody, and must not raise.
-fn transaction_ended(committed: bool) {
+pub(super) fn transaction_ended(committed: bool) {
     READY.with_borrow_mut(|ready| {
         if ready.is_empty() {
             return;

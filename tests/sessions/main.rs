@@ -10,6 +10,7 @@ mod deadlock;
 mod dump_restore;
 mod execute;
 mod failures;
+mod floors;
 mod health;
 mod isolation;
 mod lists;

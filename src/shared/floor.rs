@@ -1,0 +1,298 @@
+//! The floor of one priority of a queue: below which positions of the ready index nothing is to be found. Here without
+//! anything of the server's, so that a model of the claim protocol can run it; docs/claiming.md has the argument.
+//!
+//! It is a few closed ranges and one open end. A claim *looks*, then takes its snapshot, then walks what the look gave it,
+//! and says which part of that was *clear*. Whoever makes a job ready says so when his commit can be seen: it has
+//! *arrived*. What arrives between a look and its clearing bounds the clearing; what arrives later, below the open end,
+//! is a range of its own. So neither an abort nor a late commit needs more than that, and a floor that is wrong costs time
+//! and no job.
+
+/// A place in the ready index, within its queue and priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// `ready_at`, in microseconds since 2000-01-01 UTC.
+    pub at: i64,
+    pub id: i64,
+}
+
+impl Position {
+    /// Before all others.
+    pub const FIRST: Position = Position { at: i64::MIN, id: i64::MIN };
+    /// Behind all others.
+    pub const LAST: Position = Position { at: i64::MAX, id: i64::MAX };
+
+    /// The one right behind.
+    pub fn next(self) -> Position {
+        Position { id: self.id.saturating_add(1), ..self }
+    }
+}
+
+/// Closed ranges that are kept apart; with more, the two that lie closest become one.
+pub const MAX_RANGES: usize = 8;
+/// Arrivals that are remembered one by one. More of them during one claim, and it clears nothing.
+const RECENT: usize = 16;
+/// Microseconds: what lies closer together is walked as one. Fewer dead entries lie between than a descent costs.
+const NEAR: i64 = 5_000;
+/// Microseconds that the beginning of a range may stay behind a locked entry, before that becomes a range of its own. As
+/// many dead entries as are made meanwhile are walked by each claim.
+const STUCK: i64 = 50_000;
+
+/// Where something may be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Range {
+    pub from: Position,
+    /// The last one that belongs to it.
+    pub to: Position,
+    /// The transaction until whose end nothing here can be had; 0 is none.
+    pub holder: u64,
+    /// Since when it begins where it does.
+    since: i64,
+}
+
+/// What a claim is to walk.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    ranges: [Range; MAX_RANGES],
+    count: usize,
+    /// The open end; `None` where nothing is due there yet.
+    open: Option<Range>,
+    /// How many have arrived by now.
+    arrivals: u64,
+}
+
+impl Look {
+    /// The closed ranges in their order.
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges[..self.count]
+    }
+
+    /// Whether the open end is to be walked.
+    pub fn has_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// All that can be walked: neither what somebody holds, nor twice what the open end has as well.
+    pub fn walks(&self) -> impl Iterator<Item = Range> {
+        let open = self.open.map_or(Position::LAST, |open| open.from);
+        self.ranges().iter().filter(move |range| range.holder == 0 && range.from < open).chain(&self.open).copied()
+    }
+}
+
+/// A run of entries that one other transaction has locked, at the beginning of what is not clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocked {
+    pub first: Position,
+    pub last: Position,
+    pub holder: u64,
+    /// The first entry behind that is not clear either.
+    pub behind: Position,
+}
+
+/// What a walk has found.
+#[derive(Debug, Clone, Copy)]
+pub struct Walked {
+    /// The snapshot saw nothing pending between the range's beginning and here.
+    pub clear_to: Position,
+    pub blocked: Option<Blocked>,
+}
+
+/// The floor. It is changed under a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Floor {
+    ranges: [Range; MAX_RANGES],
+    count: usize,
+    open: Range,
+    arrivals: u64,
+    recent: [Position; RECENT],
+    /// Nothing is due at the open end before.
+    next_due: i64,
+}
+
+/// A range that is not in use.
+const UNUSED: Range = Range { from: Position::FIRST, to: Position::FIRST, holder: 0, since: 0 };
+
+impl Default for Floor {
+    /// Where nothing is known.
+    fn default() -> Self {
+        let open = Range { from: Position::FIRST, to: Position::LAST, holder: 0, since: 0 };
+        let (ranges, recent) = ([UNUSED; MAX_RANGES], [Position::FIRST; RECENT]);
+        Floor { ranges, count: 0, open, arrivals: 0, recent, next_due: i64::MIN }
+    }
+}
+
+impl Floor {
+    /// What a claim at `now` is to walk; `None` where nothing is to be found. Its snapshot has to be taken after.
+    pub fn look(&self, now: i64) -> Option<Look> {
+        let open = (self.next_due <= now).then_some(self.open);
+        let look = Look { ranges: self.ranges, count: self.count, open, arrivals: self.arrivals };
+        (self.count > 0 || open.is_some()).then_some(look)
+    }
+
+    /// What somebody is to walk who does not rely on what has been told: from `back` microseconds below the open end on.
+    pub fn look_back(&self, back: i64) -> Look {
+        let from = Position { at: self.open.from.at.saturating_sub(back), id: i64::MIN };
+        let open = if back > 0 { Range { from, ..self.open } } else { self.open };
+        Look { ranges: self.ranges, count: self.count, open: Some(open), arrivals: self.arrivals }
+    }
+
+    /// When the next one is due at the open end, as far as is known.
+    pub fn next_due(&self) -> i64 {
+        self.next_due
+    }
+
+    /// A transaction has made entries in these places pending, and all can see it by now; or only once `holder`, if it is
+    /// not 0, has ended.
+    pub fn arrived(&mut self, from: Position, to: Position, holder: u64, now: i64) {
+        self.note(from);
+        self.next_due = self.next_due.min(from.at);
+        if holder != 0 || from < self.open.from {
+            self.insert(Range { from, to, holder, since: now });
+        }
+    }
+
+    /// Remembers that something arrives here.
+    fn note(&mut self, place: Position) {
+        self.recent[(self.arrivals % RECENT as u64) as usize] = place;
+        self.arrivals += 1;
+    }
+
+    /// These transactions have ended: what they held can be walked. It arrives now: a snapshot that is older does not see
+    /// what a prepared one has made ready.
+    pub fn release(&mut self, holders: &[u64]) {
+        for place in 0..self.count {
+            let range = &mut self.ranges[place];
+            if holders.contains(&range.holder) {
+                range.holder = 0;
+                let from = range.from;
+                self.note(from);
+                self.next_due = self.next_due.min(from.at);
+            }
+        }
+        self.tidy();
+    }
+
+    /// A walk of a range that `look` gave has found this; its snapshot is younger than the look.
+    pub fn settle(&mut self, look: &Look, range: &Range, walked: &Walked, now: i64) {
+        let bound = self.lowest_since(look.arrivals);
+        self.clear(range.from, walked.clear_to.min(bound), now);
+        if let Some(blocked) = walked.blocked {
+            self.set_apart(&Blocked { behind: blocked.behind.min(bound), ..blocked }, now);
+        }
+    }
+
+    /// Everything that `look` gave was walked to its end and there was nothing pending; the next one is due then.
+    pub fn is_empty_until(&mut self, look: &Look, next_due: i64) {
+        if self.arrivals == look.arrivals && self.ranges[..self.count].iter().all(|range| range.holder != 0) {
+            self.next_due = next_due;
+        }
+    }
+
+    /// The lowest place where something has arrived since there were so many arrivals.
+    fn lowest_since(&self, arrivals: u64) -> Position {
+        let new = self.arrivals.saturating_sub(arrivals);
+        if new > RECENT as u64 {
+            return Position::FIRST;
+        }
+        let recent = (self.arrivals - new..self.arrivals).map(|number| self.recent[(number % RECENT as u64) as usize]);
+        recent.min().unwrap_or(Position::LAST)
+    }
+
+    /// Nothing is pending from `from` up to `until`, exclusive.
+    fn clear(&mut self, from: Position, until: Position, now: i64) {
+        let is_cleared = |range: &Range| range.holder == 0 && from <= range.from && range.from < until;
+        let open = &mut self.open;
+        let ranges = self.ranges[..self.count].iter_mut();
+        ranges.chain([open]).filter(|range| is_cleared(range)).for_each(|range| {
+            range.from = until;
+            range.since = now;
+        });
+        self.tidy();
+    }
+
+    /// Where a range has long begun with entries that one transaction holds, they are a range of its own.
+    fn set_apart(&mut self, blocked: &Blocked, now: i64) {
+        let is_stuck = |range: &&mut Range| {
+            range.holder == 0 && range.from == blocked.first && now - range.since > STUCK && blocked.last < range.to
+        };
+        let open = &mut self.open;
+        let stuck = self.ranges[..self.count].iter_mut().chain([open]).find(is_stuck);
+        // Some are left for what is prepared, and for what comes late.
+        let has_room = self.count < MAX_RANGES / 2;
+        if let Some(range) = stuck.filter(|_| has_room && blocked.last < blocked.behind) {
+            range.from = blocked.behind;
+            range.since = now;
+            self.insert(Range { from: blocked.first, to: blocked.last, holder: blocked.holder, since: now });
+        }
+    }
+
+    /// Adds a range, for which two others become one where there are too many.
+    fn insert(&mut self, range: Range) {
+        if self.count == MAX_RANGES {
+            self.join_closest();
+        }
+        let place = self.ranges[..self.count].partition_point(|other| other.from <= range.from);
+        self.ranges.copy_within(place..self.count, place + 1);
+        self.ranges[place] = range;
+        self.count += 1;
+        self.tidy();
+    }
+
+    /// Makes one of the two ranges without a holder, the open end among them, that lie closest together. Where all have
+    /// one, which takes as many transactions left open, the first goes without: what it holds is found by a look back.
+    fn join_closest(&mut self) {
+        let free = |floor: &Floor, place: &usize| floor.ranges[*place].holder == 0;
+        let gap = |place: &usize| self.after(*place).from.at.saturating_sub(self.ranges[*place].to.at);
+        let place = (0..self.count).filter(|place| free(self, place)).min_by_key(gap).unwrap_or_default();
+        self.join(place);
+    }
+
+    /// The place of the next range without a holder; `None` is the open end.
+    fn next_free(&self, place: usize) -> Option<usize> {
+        (place + 1..self.count).find(|next| self.ranges[*next].holder == 0)
+    }
+
+    /// The next range without a holder.
+    fn after(&self, place: usize) -> Range {
+        self.next_free(place).map_or(self.open, |next| self.ranges[next])
+    }
+
+    /// Makes one of the range at a place and the next one without a holder.
+    fn join(&mut self, place: usize) {
+        let range = self.ranges[place];
+        let next = match self.next_free(place) {
+            Some(next) => &mut self.ranges[next],
+            None => &mut self.open,
+        };
+        (next.from, next.to, next.since) = (range.from.min(next.from), range.to.max(next.to), range.since);
+        self.ranges.copy_within(place + 1..self.count, place);
+        self.count -= 1;
+        self.ranges[self.count] = UNUSED;
+    }
+
+    /// Drops what has nothing in it, and joins what lies close together.
+    fn tidy(&mut self) {
+        let open = self.open.from;
+        let mut kept = 0;
+        for place in 0..self.count {
+            let range = self.ranges[place];
+            if range.from <= range.to && (range.holder != 0 || range.from < open) {
+                self.ranges[kept] = range;
+                kept += 1;
+            }
+        }
+        self.ranges[kept..self.count].fill(UNUSED);
+        self.count = kept;
+        self.ranges[..kept].sort_unstable_by_key(|range| range.from);
+        let is_close = |floor: &Floor, place: usize| {
+            let (range, next) = (floor.ranges[place], floor.after(place));
+            let is_near = next.from <= range.to || next.from.at.saturating_sub(range.to.at) < NEAR;
+            range.holder == 0 && is_near
+        };
+        while let Some(place) = (0..self.count).find(|place| is_close(self, *place)) {
+            self.join(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

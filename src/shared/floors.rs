@@ -1,0 +1,324 @@
+//! The floors of all queues: in shared memory, one for all sessions, or else this session's own.
+//!
+//! What lies below a floor is looked at again now and then, since not everything is told: rows written by hand, by
+//! replication or by a restore are not, and neither is a commit that comes while a queue has no entry. A floor of the
+//! session's own does not even learn of what other sessions make ready: there such a look is made whenever it costs
+//! little, and else for a twentieth of the time.
+
+use super::floor::{Floor, Look, Position, Range, Walked};
+use crate::pg::shmem::{self, Shareable};
+use crate::pg::{process, xact};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Priorities of a queue, 0 to 9.
+pub const PRIORITIES: usize = 10;
+/// Microseconds for which a queue that is claimed from keeps its place at least.
+const KEPT: i64 = 60_000_000;
+/// From how far below a floor of the session's own it is looked, in microseconds.
+const LOOKS_BACK: [i64; 3] = [i64::MAX, 10_000_000, 1_000_000];
+/// Dead entries that such a look may come by as often as it likes; with more of them it waits for so many microseconds an
+/// entry until the next time, twenty times what it has taken.
+const FEW: u32 = 64;
+/// As above.
+const PAUSE: i64 = 6;
+/// The same for shared floors, of which one session looks below for all: a hundredth of a process's time, and no oftener
+/// than so.
+const SHARED_PAUSE: i64 = 30;
+/// As above, in microseconds.
+const SHARED_PAUSE_AT_LEAST: i64 = 1_000_000;
+/// When another session does it, should the one that has begun never end.
+const GIVEN_UP_AFTER: i64 = 60_000_000;
+
+/// A queue of a database; its table tells one installation of the extension from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    database: u32,
+    table: u32,
+    queue: i32,
+}
+
+/// A queue that is claimed from. Free where the database is 0.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    key: Key,
+    /// Tells this entry from another that was in its place, or in which it was before.
+    born: u64,
+    /// Whether what prepared transactions hold has been entered: before, nothing is cleared.
+    is_complete: bool,
+    looked_at: i64,
+    looks_back_at: [i64; LOOKS_BACK.len()],
+    floors: [Floor; PRIORITIES],
+}
+
+// SAFETY: plain values, changed under the lock; zeroes are a free entry.
+unsafe impl Shareable for Entry {}
+
+/// What lies in shared memory beside the entries.
+#[derive(Default)]
+pub struct Table {
+    births: AtomicU64,
+    /// Claims that found no entry free.
+    untracked: AtomicU64,
+}
+
+/// Entries made ready by the present transaction.
+struct Made {
+    key: Key,
+    priority: usize,
+    from: Position,
+    to: Position,
+}
+
+thread_local! {
+    /// The session's own, without preload.
+    static OWN: RefCell<HashMap<Key, Box<Entry>>> = RefCell::new(HashMap::new());
+    static MADE: RefCell<Vec<Made>> = const { RefCell::new(Vec::new()) };
+    /// The transaction that is about to be prepared.
+    static PREPARED_AS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Births without preload.
+static OWN_BIRTHS: AtomicU64 = AtomicU64::new(0);
+
+impl Entry {
+    /// A new one.
+    fn new(key: Key, now: i64) -> Self {
+        let births = super::area().map_or(&OWN_BIRTHS, |area| &area.floors.births);
+        Entry {
+            key,
+            born: births.fetch_add(1, Ordering::Relaxed) + 1,
+            is_complete: false,
+            looked_at: now,
+            looks_back_at: [now; LOOKS_BACK.len()],
+            floors: [Floor::default(); PRIORITIES],
+        }
+    }
+
+    /// Which look back is due, if one is.
+    fn look_back(&mut self, now: i64, is_shared: bool) -> Option<usize> {
+        // The clock may have been put back.
+        let is_due = |at: &i64| *at <= now || *at > now + i64::from(u32::MAX) * PAUSE;
+        if !self.is_complete {
+            return None;
+        }
+        if !is_shared {
+            return self.looks_back_at.iter().position(is_due);
+        }
+        let everything = self.looks_back_at.first_mut().filter(|at| is_due(at))?;
+        *everything = now + GIVEN_UP_AFTER;
+        Some(0)
+    }
+
+    /// A look back is over that came by so many dead entries. The shorter ones were part of it.
+    fn has_looked_back(&mut self, which: usize, dead: u32, is_shared: bool) {
+        let pause = match (is_shared, i64::from(dead)) {
+            (true, dead) => (dead * SHARED_PAUSE).max(SHARED_PAUSE_AT_LEAST),
+            (false, dead) if dead < i64::from(FEW) => 0,
+            (false, dead) => dead * PAUSE,
+        };
+        self.looks_back_at[which..].fill(xact::clock() + pause);
+    }
+
+    /// What a claim is to walk.
+    fn look(&mut self, now: i64) -> View {
+        self.looked_at = now;
+        let looks_back = self.look_back(now, are_shared());
+        self.view(now, looks_back)
+    }
+
+    /// What is to be walked: what is known to be there, or what a look back goes through.
+    fn view(&self, now: i64, looks_back: Option<usize>) -> View {
+        let is_shared = are_shared();
+        let back = looks_back.map_or(0, |which| LOOKS_BACK[which]);
+        let is_told_all = is_shared && looks_back.is_none();
+        let look = |floor: &Floor| if is_told_all { floor.look(now) } else { Some(floor.look_back(back)) };
+        let looks = self.floors.each_ref().map(look);
+        let idle = self.floors.iter().zip(&looks).filter(|(_, look)| !look.is_some_and(|look| look.has_open()));
+        let next_due = idle.map(|(floor, _)| floor.next_due()).min().unwrap_or(i64::MAX);
+        View { key: self.key, born: self.born, is_complete: self.is_complete, looks, next_due, looks_back }
+    }
+}
+
+/// What a claim is to walk of a queue, priority by priority.
+pub struct View {
+    key: Key,
+    born: u64,
+    is_complete: bool,
+    looks: [Option<Look>; PRIORITIES],
+    next_due: i64,
+    /// Which look back it is, if it is one.
+    looks_back: Option<usize>,
+}
+
+/// Works on a queue's entry, if it has one.
+fn with_entry<R>(key: Key, work: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    if !are_shared() {
+        return OWN.with_borrow_mut(|own| own.get_mut(&key).map(|entry| work(entry)));
+    }
+    shmem::with_part(part(key), |entries: &mut [Entry]| entries.iter_mut().find(|entry| entry.key == key).map(work))
+        .flatten()
+}
+
+/// The part of the array that a queue is in.
+fn part(key: Key) -> u32 {
+    (key.queue as u32).wrapping_add(key.table)
+}
+
+/// Works on a queue's entry, which is made where it has none; `None` where all are in use.
+fn with_made_entry<R>(key: Key, now: i64, work: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+    let Some(area) = super::area() else {
+        return OWN.with_borrow_mut(|own| {
+            let entry = own.entry(key).or_insert_with(|| Box::new(Entry::new(key, now)));
+            Some(work(entry))
+        });
+    };
+    let done = shmem::with_part(part(key), |entries: &mut [Entry]| {
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
+            return Some(work(entry));
+        }
+        let oldest = entries.iter_mut().min_by_key(|entry| (entry.key.database != 0, entry.looked_at))?;
+        let is_free = oldest.key.database == 0 || (now - oldest.looked_at).abs() >= KEPT;
+        is_free.then(|| {
+            *oldest = Entry::new(key, now);
+            work(oldest)
+        })
+    });
+    let done = done.flatten();
+    if done.is_none() {
+        area.floors.untracked.fetch_add(1, Ordering::Relaxed);
+    }
+    done
+}
+
+/// What a claim from a queue is to walk. The snapshot has to be taken after. `prepared` tells of prepared transactions: what
+/// they have made ready is found once they have ended.
+pub fn look(table: u32, queue: i32, now: i64, prepared: impl FnOnce() -> Vec<u64>) -> View {
+    let key = Key { database: process::database(), table, queue };
+    // On a standby nobody tells of what is replayed.
+    let Some(view) = (!xact::in_recovery()).then(|| with_made_entry(key, now, |entry| entry.look(now))).flatten()
+    else {
+        return View::of_everything(key);
+    };
+    let mut view = if view.is_complete { view } else { complete(key, now, &prepared()) };
+    view.release_ended(now);
+    view
+}
+
+/// Enters what prepared transactions hold into a new entry, and looks.
+fn complete(key: Key, now: i64, holders: &[u64]) -> View {
+    let view = with_made_entry(key, now, |entry| {
+        for holder in holders.iter().filter(|_| !entry.is_complete) {
+            let held = |floor: &mut Floor| floor.arrived(Position::FIRST, Position::LAST, *holder, now);
+            entry.floors.iter_mut().for_each(held);
+        }
+        entry.is_complete = true;
+        entry.look(now)
+    });
+    view.unwrap_or(View::of_everything(key))
+}
+
+impl View {
+    /// For a queue without floors.
+    fn of_everything(key: Key) -> View {
+        let look = Some(Floor::default().look_back(0));
+        View { key, born: 0, is_complete: true, looks: [look; PRIORITIES], next_due: i64::MAX, looks_back: None }
+    }
+
+    /// When the next job of the priorities that are not to be walked is due.
+    pub fn next_due(&self) -> i64 {
+        self.next_due
+    }
+
+    /// What is to be walked, by priority.
+    pub fn looks(&self) -> impl Iterator<Item = (usize, &Look)> {
+        self.looks.iter().enumerate().filter_map(|(priority, look)| Some((priority, look.as_ref()?)))
+    }
+
+    /// Whether there is nothing to walk at all.
+    pub fn is_idle(&self) -> bool {
+        self.looks.iter().flatten().all(|look| look.walks().next().is_none())
+    }
+
+    /// Looks again where a transaction that held something has ended.
+    fn release_ended(&mut self, now: i64) {
+        let ranges = self.looks.iter().flatten().flat_map(Look::ranges);
+        let holders = ranges.map(|range| range.holder).filter(|holder| *holder != 0);
+        let mut ended: Vec<u64> = holders.collect();
+        ended.dedup();
+        ended.retain(|holder| !xact::is_running(*holder));
+        if !ended.is_empty()
+            && let Some(view) = with_entry(self.key, |entry| {
+                entry.floors.iter_mut().for_each(|floor| floor.release(&ended));
+                entry.view(now, self.looks_back)
+            })
+        {
+            *self = view;
+        }
+    }
+
+    /// Works on a floor, unless the queue has another entry by now.
+    fn with_floor(&self, priority: usize, work: impl FnOnce(&mut Floor)) {
+        with_entry(self.key, |entry| {
+            if entry.born == self.born && entry.is_complete {
+                work(&mut entry.floors[priority]);
+            }
+        });
+    }
+
+    /// Tells what a walk of a range has found, under a snapshot taken after the look.
+    pub fn settle(&self, priority: usize, look: &Look, range: &Range, walked: &Walked, now: i64) {
+        self.with_floor(priority, |floor| floor.settle(look, range, walked, now));
+    }
+
+    /// Tells that the walk is over, and how many dead entries it came by.
+    pub fn is_done(&self, dead: u32) {
+        if let Some(which) = self.looks_back {
+            let is_shared = are_shared();
+            with_entry(self.key, |entry| entry.has_looked_back(which, dead, is_shared));
+        }
+    }
+
+    /// Tells that nothing pending was found, and when the next one is due.
+    pub fn is_empty_until(&self, priority: usize, look: &Look, next_due: i64) {
+        self.with_floor(priority, |floor| floor.is_empty_until(look, next_due));
+    }
+}
+
+/// Entries of these positions have become ready, as far as this transaction commits.
+pub fn made_ready(table: u32, queue: i32, priority: i32, from: Position, to: Position) {
+    let Some(priority) = usize::try_from(priority).ok().filter(|priority| *priority < PRIORITIES) else { return };
+    let key = Key { database: process::database(), table, queue };
+    super::at_transaction_end();
+    MADE.with_borrow_mut(|made| match made.iter_mut().find(|made| made.key == key && made.priority == priority) {
+        Some(made) => (made.from, made.to) = (made.from.min(from), made.to.max(to)),
+        None => made.push(Made { key, priority, from, to }),
+    });
+}
+
+/// The transaction is about to be prepared: COMMIT PREPARED runs elsewhere, and tells nobody.
+pub fn about_to_prepare() {
+    PREPARED_AS.set(xact::own_id());
+}
+
+/// Tells of what was made ready, as soon as others see it, or once a prepared transaction has ended. Must not raise.
+pub fn transaction_ended(event: xact::End) {
+    MADE.with_borrow_mut(|made| {
+        let holder = PREPARED_AS.take();
+        for made in made.drain(..).filter(|_| event != xact::End::Aborted) {
+            let now = xact::clock();
+            with_entry(made.key, |entry| entry.floors[made.priority].arrived(made.from, made.to, holder, now));
+        }
+    });
+}
+
+/// Whether they are the server's, and not this session's own.
+pub fn are_shared() -> bool {
+    super::area().is_some()
+}
+
+/// When somebody last looked for jobs of a queue; `None` where that was never, or is no longer known.
+pub fn looked_at(table: u32, queue: i32) -> Option<i64> {
+    with_entry(Key { database: process::database(), table, queue }, |entry| entry.looked_at)
+}
