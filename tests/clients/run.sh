@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Owns the clients' tests: the drivers in .build/clients at the versions pinned here, a private cluster, and both runners.
+# Owns the clients' tests: the drivers in .build/clients at the versions pinned here, two private clusters (one preloads), and
+# both runners.
 # What the documents show (README.md, docs/*.md) is taken from them and run as it stands.
 # A second run downloads nothing. A part whose tool this machine can't get is left out, with a line that says so.
 set -euo pipefail
@@ -12,7 +13,7 @@ mkdir -p "$build/node"
 # What is installed is tested: make test and make install see to it that it is what the sources say.
 [[ -e $("$PG_CONFIG" --sharedir)/extension/pg_foreman.control ]] || "$root/pgrx-config/install.sh"
 
-trap '"$cluster" remove clients' EXIT
+trap '"$cluster" remove clients clients-preloaded' EXIT
 
 left_out() { echo "left out: $1"; }
 
@@ -72,8 +73,11 @@ fi
 
 # --- the runs ---
 
-"$cluster" remove clients
+"$cluster" remove clients clients-preloaded
 "$cluster" start clients
+"$cluster" start clients-preloaded "shared_preload_libraries = 'pg_foreman'"
+eval "$("$cluster" env clients-preloaded)"
+export FOREMAN_PRELOADED=$PGHOST
 eval "$("$cluster" env clients)"
 FOREMAN_LOG=$("$cluster" log clients)
 export FOREMAN_LOG FOREMAN_BUILD=$build PYTHONDONTWRITEBYTECODE=1

@@ -3,7 +3,9 @@
 import itertools
 import os
 import subprocess
+import tempfile
 import time
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -53,9 +55,8 @@ def wait_for(fact, seconds=20):
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="session")
-def template():
-    """The database that the others are made from."""
+def make_template():
+    """Makes the database that others are made from, in the cluster of the environment."""
     with psycopg.connect(autocommit=True) as admin:
         admin.execute("CREATE ROLE app LOGIN")
         admin.execute("CREATE DATABASE template_foreman")
@@ -64,6 +65,11 @@ def template():
         session.execute("SELECT foreman.check(foreman.grant_access('app', 'worker'))")
         session.execute("GRANT CREATE ON SCHEMA public TO app")
     return "template_foreman"
+
+
+@pytest.fixture(scope="session")
+def template():
+    return make_template()
 
 
 @pytest.fixture
@@ -78,6 +84,42 @@ def database(template, monkeypatch):
         yield Database(name)
     with psycopg.connect(autocommit=True) as admin:
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def bouncer(database):
+    """A pooler of two server connections, at a socket of its own, that does not track prepared statements."""
+    program = "/usr/sbin/pgbouncer"
+    if not os.path.exists(program):
+        pytest.skip("PgBouncer is not installed")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    tracks = tuple(map(int, version.split(".")[:2])) >= (1, 21)
+    # A socket's path has to be short. As root, which it refuses to run as, it runs as the server's user.
+    with tempfile.TemporaryDirectory(prefix="foreman-bouncer.", dir="/tmp") as folder:
+        with open(f"{folder}/pgbouncer.ini", "w") as ini:
+            ini.write(
+                f"[databases]\n* = host={os.environ['PGHOST']} port={os.environ['PGPORT']} user=app\n"
+                f"[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\nauth_type = any\n"
+                f"pool_mode = transaction\ndefault_pool_size = 2\n{'max_prepared_statements = 0' if tracks else ''}\n")
+        command = [program, "-q", f"{folder}/pgbouncer.ini"]
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "postgres:", folder], check=True)
+            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+        process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: os.path.exists(f"{folder}/.s.PGSQL.6432"))
+            yield {"host": folder, "port": 6432, "user": "app"}
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def only_connection_taken(bouncer, database):
+    """The one server connection that is open is in a transaction of somebody else's: who comes now gets another."""
+    with psycopg.connect(**bouncer, dbname=database.name, prepare_threshold=None) as holder:
+        holder.execute("SELECT 1")
+        yield
 
 
 class Log:

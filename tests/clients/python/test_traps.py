@@ -3,9 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import tempfile
-from contextlib import contextmanager
 from datetime import datetime, timezone
 
 import asyncpg
@@ -16,7 +13,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from conftest import wait_for
+from conftest import only_connection_taken
 
 PAYLOAD = {"to": "ann@example.org"}
 
@@ -126,42 +123,6 @@ def test_a_role_without_a_level_can_call_nothing(database):
 
 
 # --- PgBouncer in transaction mode, older than 1.21 or with tracking of prepared statements off ---
-
-
-@pytest.fixture
-def bouncer(database):
-    """A pooler of two server connections, at a socket of its own, that does not track prepared statements."""
-    program = "/usr/sbin/pgbouncer"
-    if not os.path.exists(program):
-        pytest.skip("PgBouncer is not installed")
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    tracks = tuple(map(int, version.split(".")[:2])) >= (1, 21)
-    # A socket's path has to be short. As root, which it refuses to run as, it runs as the server's user.
-    with tempfile.TemporaryDirectory(prefix="foreman-bouncer.", dir="/tmp") as folder:
-        with open(f"{folder}/pgbouncer.ini", "w") as ini:
-            ini.write(
-                f"[databases]\n* = host={os.environ['PGHOST']} port={os.environ['PGPORT']} user=app\n"
-                f"[pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {folder}\nauth_type = any\n"
-                f"pool_mode = transaction\ndefault_pool_size = 2\n{'max_prepared_statements = 0' if tracks else ''}\n")
-        command = [program, "-q", f"{folder}/pgbouncer.ini"]
-        if os.geteuid() == 0:
-            subprocess.run(["chown", "-R", "postgres:", folder], check=True)
-            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
-        process = subprocess.Popen(command, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_for(lambda: os.path.exists(f"{folder}/.s.PGSQL.6432"))
-            yield {"host": folder, "port": 6432, "user": "app"}
-        finally:
-            process.terminate()
-            process.wait()
-
-
-@contextmanager
-def only_connection_taken(bouncer, database):
-    """The one server connection that is open is in a transaction of somebody else's: who comes now gets another."""
-    with psycopg.connect(**bouncer, dbname=database.name, prepare_threshold=None) as holder:
-        holder.execute("SELECT 1")
-        yield
 
 
 def call_by_psycopg(bouncer, database, **options):
