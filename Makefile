@@ -42,4 +42,4 @@ psql: ## a shell on the demo's server
 
 clean: ## remove private servers and all that was built, but not the tools
 	@shopt -s nullglob; for cluster in .build/clusters/*; do pgrx-config/cluster.sh remove "$${cluster##*/}" || exit; done
-	@rm -rf target .build/log .build/regress .build/stamps/install-*
+	@rm -rf target .build/log .build/regress .build/isolation .build/stamps/install-*
