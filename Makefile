@@ -25,7 +25,7 @@ test-long: install ## the long form of what kills, crashes and tries at random
 install: ## put the release build into the server's folders
 	@pgrx-config/install.sh
 
-bench: ## ratios against a bare INSERT and a plpgsql function
+bench: ## calls, claims and wakes beside the same by bare SQL, plpgsql, SKIP LOCKED and NOTIFY
 	@bench/run.sh
 
 lint: setup ## formatting, clippy and shellcheck, warnings denied

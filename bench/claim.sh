@@ -27,8 +27,6 @@ jobs_rate() {
     awk -v rate="$rate" -v n="$3" 'BEGIN { print rate * n }'
 }
 
-psql --no-psqlrc --quiet --file by_hand.sql
-
 echo
 echo 'claiming and finishing: jobs per second; two calls are claim_jobs and complete_job(s), one is finish_and_claim'
 printf '%7s %7s %5s %10s %10s %10s %10s %11s %11s\n' 'at once' clients sync 'two calls' 'one call' 'by hand' 'in place' \

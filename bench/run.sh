@@ -2,7 +2,8 @@
 # Owns the comparison: our calls beside the same work done bare and by a plpgsql function, in turn, in one run.
 #
 # Prints calls (for create_jobs: thousands of jobs) per second, the middle one of ROUNDS, and ours as a ratio of each; then
-# what claim.sh does. SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls; claim is all of claim.sh) change the run.
+# what claim.sh and wake.sh do. SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls; claim is all of claim.sh, wake all of
+# wake.sh) change the run.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../pgrx-config/env.sh"
 cd "$root/bench"
@@ -15,9 +16,11 @@ trap '"$cluster" remove bench' EXIT
 "$cluster" remove bench
 # Durable, as a server that matters is; a checkpoint in the middle of a round would be noise.
 "$cluster" start bench "fsync = on" "full_page_writes = on" "shared_buffers = '512MB'" "max_wal_size = '8GB'" \
-    "checkpoint_timeout = '30min'" "autovacuum_naptime = '10s'" "shared_preload_libraries = 'pg_foreman'"
+    "checkpoint_timeout = '30min'" "autovacuum_naptime = '10s'" "max_connections = 250" \
+    "shared_preload_libraries = 'pg_foreman'"
 eval "$("$cluster" env bench)"
 psql --no-psqlrc --quiet --tuples-only --file setup.sql >/dev/null
+psql --no-psqlrc --quiet --file by_hand.sql
 # Finished jobs go to their day's partition, as where upkeep is done.
 psql --no-psqlrc --quiet --tuples-only --command 'SELECT foreman.maintain()' >/dev/null
 
@@ -53,6 +56,8 @@ done
 
 # shellcheck source=claim.sh
 if [[ claim =~ $only ]]; then source claim.sh; fi
+# shellcheck source=wake.sh
+if [[ wake =~ $only ]]; then source wake.sh; fi
 
 echo
 echo "time limits: foreman.query_timeout = 300 ms against a row that is locked for a second"
