@@ -17,6 +17,11 @@ from documents import ROOT, block
 EXAMPLE = ROOT / "examples" / "python"
 
 
+def heed_interrupts():
+    """Where a shell started the tests in the background it had them ignore SIGINT, and they would pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(database, tmp_path):
     """Starts the example on the queue work; what it logged is shown where the test fails."""
@@ -25,7 +30,8 @@ def start(database, tmp_path):
     def start(*options):
         with open(tmp_path / f"{len(processes)}.log", "w") as log:
             command = [sys.executable, EXAMPLE / "worker.py", "work", *map(str, options)]
-            processes.append(subprocess.Popen(command, env=database.environment(), stdout=log, stderr=log))
+            processes.append(subprocess.Popen(
+                command, env=database.environment(), stdout=log, stderr=log, preexec_fn=heed_interrupts))
         processes[-1].log = Path(log.name)
         return processes[-1]
 
