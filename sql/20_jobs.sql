@@ -63,6 +63,7 @@ CREATE TABLE foreman.live_job (
     started_at timestamptz,
     lease_expires_at timestamptz,
     cancel_requested_at timestamptz,
+    key_taken_at timestamptz,
     lease_seconds double precision,
     queue_id integer NOT NULL,
     attempt integer NOT NULL DEFAULT 0,
@@ -93,13 +94,17 @@ COMMENT ON TABLE foreman.live_job IS
 CREATE INDEX live_job_ready ON foreman.live_job (queue_id, priority, ready_at, id) WHERE status OPERATOR(pg_catalog.=) 'pending';
 CREATE INDEX live_job_lease ON foreman.live_job (lease_expires_at) WHERE status OPERATOR(pg_catalog.=) 'running';
 
--- Uniqueness apart from the job, so that a key can be held for longer than the live row is there.
+-- Uniqueness apart from the job, so that a key can be held for longer than the live row is there. No unique index on the
+-- key alone: it would have each new holder walk the entries of all former ones for as long as an old snapshot keeps them
+-- (docs/adr/0007). A heap, since it is read from the row's own header what has become of it.
 CREATE TABLE foreman.job_key (
     queue_id integer NOT NULL,
     key text COLLATE "C" NOT NULL,
     job_id bigint NOT NULL,
-    CONSTRAINT job_key_is_unique_in_its_queue PRIMARY KEY (queue_id, key)
-);
+    -- Later than that of all former holders, whatever the clock says; live_job.key_taken_at of the job.
+    taken_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    CONSTRAINT job_key_is_held_once_at_a_time PRIMARY KEY (queue_id, key, taken_at)
+) USING heap;
 COMMENT ON TABLE foreman.job_key IS 'The unique keys in force: for as long as their job is live.';
 
 CREATE TABLE foreman.finished_job (

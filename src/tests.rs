@@ -215,9 +215,12 @@ mod tests {
         let job = reply("foreman.claim_jobs('ro')")["jobs"][0].clone();
         let (id, token) = (&job["job_id"], job["lease_token"].as_str().unwrap());
         Spi::run("SET LOCAL transaction_read_only = on").unwrap();
-        for call in
-            ["claim_jobs('ro')".to_owned(), format!("complete_job({id}, '{token}')"), "create_job('ro')".to_owned()]
-        {
+        for call in [
+            "claim_jobs('ro')",
+            &format!("complete_job({id}, '{token}')"),
+            "create_job('ro')",
+            "create_job('ro', unique_key => 'k')",
+        ] {
             assert_eq!(reply(&format!("foreman.{call}"))["error_code"], "READ_ONLY", "{call}");
         }
     }

@@ -1,5 +1,6 @@
 //! Creating jobs, one or many, and what a unique key that is taken leads to.
 
+use super::keys::{self, Hold};
 use super::live::LIVE_JOB;
 use super::new_job::{Arguments, NewJob, OnDuplicate, from_array};
 use super::queue::{self, Queue};
@@ -21,8 +22,9 @@ use std::collections::HashMap;
 // What `insert` does where the table has triggers or is otherwise out of the ordinary.
 static INSERT: Statement = Statement::new(
     c"INSERT INTO foreman.live_job
-          (id, queue_id, run_at, ready_at, created_at, max_attempts, priority, job_type, payload, metadata, unique_key)
-      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+          (id, queue_id, run_at, ready_at, created_at, max_attempts, priority, job_type, payload, metadata, unique_key,
+           key_taken_at)
+      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     &[
         pg_sys::INT8OID,
         pg_sys::INT4OID,
@@ -35,6 +37,7 @@ static INSERT: Statement = Statement::new(
         pg_sys::JSONBOID,
         pg_sys::JSONBOID,
         pg_sys::TEXTOID,
+        pg_sys::TIMESTAMPTZOID,
     ],
 );
 
@@ -61,26 +64,10 @@ static INSERT_MANY: Statement = Statement::new(
     ],
 );
 
-static TAKE_KEY: Statement = Statement::new(
-    c"INSERT INTO foreman.job_key (queue_id, key, job_id)
-      VALUES ($1, $2, COALESCE($3, pg_catalog.nextval('foreman.job_id_seq')))
-      ON CONFLICT ON CONSTRAINT job_key_is_unique_in_its_queue DO NOTHING
-      RETURNING job_id",
-    &[pg_sys::INT4OID, pg_sys::TEXTOID, pg_sys::INT8OID],
-);
-
-static KEY_HOLDER: Statement = Statement::new(
-    c"SELECT k.job_id, j.status::text
-      FROM foreman.job_key AS k
-      LEFT JOIN foreman.live_job AS j ON j.id OPERATOR(pg_catalog.=) k.job_id
-      WHERE k.queue_id OPERATOR(pg_catalog.=) $1 AND k.key OPERATOR(pg_catalog.=) $2",
-    &[pg_sys::INT4OID, pg_sys::TEXTOID],
-);
-
 static REPLACE: Statement = Statement::new(
     c"UPDATE foreman.live_job AS j
       SET payload = $2, priority = $3, run_at = $4, ready_at = $5
-      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status OPERATOR(pg_catalog.=) 'pending'
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'pending'
       RETURNING j.id",
     &[pg_sys::INT8OID, pg_sys::JSONBOID, pg_sys::INT4OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID],
 );
@@ -134,7 +121,7 @@ fn without_statement(job: &NewJob) -> Option<i64> {
         return None;
     }
     let queue = queue::seen(&job.queue)?;
-    let row = Row::of(queue, job, table::next_value(c"job_id_seq"));
+    let row = Row::of(queue, job, table::next_value(c"job_id_seq"), None);
     if !row.store() {
         return None;
     }
@@ -146,14 +133,17 @@ fn without_statement(job: &NewJob) -> Option<i64> {
 fn create(connection: &Connection, job: &NewJob) -> Result<Created, Error> {
     let queue = queue::ensure(connection, &job.queue)?;
     let Some(key) = job.unique_key.as_deref() else {
-        return Ok(Created::New(insert(connection, queue, job, table::next_value(c"job_id_seq"))));
+        return Ok(Created::New(insert(connection, queue, job, table::next_value(c"job_id_seq"), None)));
     };
     loop {
-        if let Some(id) = take_key(connection, queue.id, key, None) {
-            return Ok(Created::New(insert(connection, queue, job, id)));
-        }
+        let holder = match keys::take(queue.id, key, None) {
+            Ok(hold) => {
+                return Ok(Created::New(insert(connection, queue, job, hold.job_id, Some(hold.taken_at))));
+            }
+            Err(holder) => holder,
+        };
         // Whoever holds the key may end and free it while we look: then the key is ours to take again.
-        if let Some(duplicate) = meet_holder(connection, queue, key, job)? {
+        if let Some(duplicate) = meet_holder(connection, queue, key, holder, job)? {
             return Ok(duplicate);
         }
     }
@@ -165,6 +155,7 @@ struct Row {
     run_at: Timestamptz,
     ready_at: Timestamptz,
     created_at: Timestamptz,
+    key_taken_at: Option<Timestamptz>,
     queue_id: i32,
     max_attempts: i32,
     priority: i32,
@@ -176,7 +167,7 @@ struct Row {
 
 impl Row {
     /// The row of a job that is created now.
-    fn of(queue: Queue, job: &NewJob, id: i64) -> Self {
+    fn of(queue: Queue, job: &NewJob, id: i64, key_taken_at: Option<i64>) -> Self {
         let now = xact::clock();
         let (run_at, ready_at) = times(job, now);
         let text = |name: &Option<String>| name.as_deref().map(Text::from_utf8);
@@ -185,6 +176,7 @@ impl Row {
             run_at,
             ready_at,
             created_at: Timestamptz::at(now),
+            key_taken_at: key_taken_at.map(Timestamptz::at),
             queue_id: queue.id,
             max_attempts: job.max_attempts.unwrap_or(queue.max_attempts),
             priority: job.priority.unwrap_or(queue.default_priority),
@@ -211,6 +203,7 @@ impl Row {
             Value::Null,
             Value::Null,
             Value::Null,
+            self.key_taken_at.into(),
             Value::Null,
             self.queue_id.into(),
             0i32.into(),
@@ -233,8 +226,8 @@ impl Row {
 }
 
 /// Puts a row into the table and gives its id.
-fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: i64) -> i64 {
-    let row = Row::of(queue, job, id);
+fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: i64, key_taken_at: Option<i64>) -> i64 {
+    let row = Row::of(queue, job, id, key_taken_at);
     if !row.store() {
         connection.run(
             &INSERT,
@@ -250,6 +243,7 @@ fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: i64) -> i64 {
                 &row.payload,
                 &row.metadata,
                 &row.unique_key,
+                &row.key_taken_at,
             ],
         );
     }
@@ -257,22 +251,16 @@ fn insert(connection: &Connection, queue: Queue, job: &NewJob, id: i64) -> i64 {
     id
 }
 
-/// Takes a unique key for a job, a new one if no id is given; `None` if it is taken. Waits for a session that is
-/// about to take or free it.
-pub fn take_key(connection: &Connection, queue_id: i32, key: &str, job_id: Option<i64>) -> Option<i64> {
-    connection.run(&TAKE_KEY, &[&queue_id, &key, &job_id]).first().and_then(|row| row.bigint(1))
-}
-
-/// The job that holds a key, and its state.
-pub fn key_holder(connection: &Connection, queue_id: i32, key: &str) -> Option<(i64, Option<Status>)> {
-    let rows = connection.run(&KEY_HOLDER, &[&queue_id, &key]);
-    let row = rows.first()?;
-    Some((row.bigint(1)?, row.text(2).and_then(|name| Status::of_name(&name))))
-}
-
 /// Does what the caller wants about a taken key; `None` if it is no longer taken.
-fn meet_holder(connection: &Connection, queue: Queue, key: &str, job: &NewJob) -> Result<Option<Created>, Error> {
-    let Some((job_id, status)) = key_holder(connection, queue.id, key) else { return Ok(None) };
+fn meet_holder(
+    connection: &Connection,
+    queue: Queue,
+    key: &str,
+    holder: Hold,
+    job: &NewJob,
+) -> Result<Option<Created>, Error> {
+    let Some(status) = keys::status_of(connection, queue.id, key, holder) else { return Ok(None) };
+    let job_id = holder.job_id;
     match job.on_duplicate {
         OnDuplicate::Skip => {
             log::message_at(

@@ -1,10 +1,11 @@
 //! Ending jobs: a finished job's row moves from the live table to the finished one in one statement, for one job or many.
 
+use super::keys;
 use super::live::{self, LIVE_JOB, column};
 use super::status::Status;
 use crate::pg::datum::{Array, Jsonb, Text, Timestamptz};
 use crate::pg::rows::{Key, Rows, Scan};
-use crate::pg::spi::{self, Connection, Statement};
+use crate::pg::spi::{self, Connection, Row, Statement};
 use crate::pg::table::Value;
 use crate::pg::xact;
 use pgrx::pg_sys;
@@ -51,6 +52,8 @@ pub struct Rule<'a> {
     pub forced: bool,
 }
 
+// Why the ids are said twice is told in live.rs.
+//
 // Rows are locked in the order of the arrays. Whoever did not want an end in any case and finds a cancel requested
 // has cancelled the job. The token is kept only of the lease under which the job was ended: to a holder that lost his,
 // nothing must look as if he had ended it.
@@ -62,17 +65,13 @@ static FINISH: Statement = Statement::by_index(
               pg_catalog.unnest($5)
           ) AS w (id, token, result, error, end_when)
           WHERE j.id OPERATOR(pg_catalog.=) w.id
+            AND j.id OPERATOR(pg_catalog.=) ANY ($1)
             AND j.status::text OPERATOR(pg_catalog.=) ANY ($7)
             AND ($8 OR j.lease_token IS NOT DISTINCT FROM w.token::uuid)
             AND (w.end_when OPERATOR(pg_catalog.=) 0 OR j.cancel_requested_at IS NOT NULL
                 OR (w.end_when OPERATOR(pg_catalog.=) 1 AND j.attempt OPERATOR(pg_catalog.>=) j.max_attempts))
           RETURNING j.*, w.result, w.error,
                     w.end_when OPERATOR(pg_catalog.>) 0 AND j.cancel_requested_at IS NOT NULL AS is_cancelled
-      ), freed AS (
-          DELETE FROM foreman.job_key AS k USING gone AS g
-          WHERE g.unique_key IS NOT NULL
-            AND k.queue_id OPERATOR(pg_catalog.=) g.queue_id
-            AND k.key OPERATOR(pg_catalog.=) g.unique_key
       ), day AS (
           SELECT EXISTS (
               SELECT 1 FROM foreman.finished_day AS d
@@ -104,7 +103,7 @@ static FINISH: Statement = Statement::by_index(
                  d.result, d.error
           FROM done AS d WHERE NOT d.has_partition
       )
-      SELECT g.id, g.status::text, g.is_cancelled FROM gone AS g",
+      SELECT g.id, g.status::text, g.is_cancelled, g.queue_id, g.unique_key, g.key_taken_at FROM gone AS g",
     &[
         pg_sys::INT8ARRAYOID,
         pg_sys::TEXTARRAYOID,
@@ -146,6 +145,7 @@ fn without_statement(ends: &[End], rule: &Rule) -> Option<Vec<Ended>> {
             let row = finished_row(&scan, end, rule.to, now);
             if scan.delete() {
                 finished.insert(&row);
+                free_key(&scan);
                 ended.push(Ended { job_id: end.job_id, from: Status::Running, to: rule.to });
             }
         }
@@ -153,8 +153,14 @@ fn without_statement(ends: &[End], rule: &Rule) -> Option<Vec<Ended>> {
     Some(ended)
 }
 
-/// Whether the job that the walk stands at may end so. One whose key has to be freed, or that a cancel was asked of, is
-/// left to the statement.
+/// Frees the key of the job that the walk stands at, if it has one.
+fn free_key(scan: &Scan) {
+    if let (Some(key), Some(_)) = (scan.text(column::UNIQUE_KEY), scan.column(column::KEY_TAKEN_AT)) {
+        keys::free(scan.integer(column::QUEUE_ID), key, scan.bigint(column::KEY_TAKEN_AT));
+    }
+}
+
+/// Whether the job that the walk stands at may end so. One that a cancel was asked of is left to the statement.
 fn is_to_end(scan: &mut Scan, end: &End) -> bool {
     let is_due = match end.when {
         When::Always => true,
@@ -162,7 +168,6 @@ fn is_to_end(scan: &mut Scan, end: &End) -> bool {
         When::CancelRequested => false,
     };
     is_due
-        && scan.column(column::UNIQUE_KEY).is_none()
         && scan.column(column::CANCEL_REQUESTED_AT).is_none()
         && scan.is_label(column::STATUS, c"running")
         && scan.uuid(column::LEASE_TOKEN).as_deref() == end.lease_token
@@ -210,7 +215,8 @@ fn by_statement(connection: &Connection, ends: &[&End], rule: &Rule) -> Vec<Ende
             &Timestamptz::at(xact::clock()),
         ],
     );
-    let ended = |row: crate::pg::spi::Row| {
+    let ended = |row: Row| {
+        keys::free_of(&row, 4);
         let to = if row.boolean(3) { Status::Cancelled } else { rule.to };
         Some(Ended { job_id: row.bigint(1)?, from: Status::of_name(&row.text(2)?)?, to })
     };

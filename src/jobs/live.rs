@@ -1,4 +1,8 @@
 //! The tables of jobs as the way past the executor sees them: columns in the order of sql/20_jobs.sql.
+//!
+//! And what statements keep to that name jobs by id. Once the planner knows that the table holds a row or two, it takes any
+//! index for as short a way as any other, and then reads all that old snapshots keep. So the state is compared as text,
+//! which the indexes of ready and of running jobs do not offer, and in a join the ids are said of the table alone as well.
 
 use super::iso_time;
 use crate::pg::table::{ENUM, Table};
@@ -18,6 +22,7 @@ pub static LIVE_JOB: Table = Table::new(
         (c"started_at", pg_sys::TIMESTAMPTZOID),
         (c"lease_expires_at", pg_sys::TIMESTAMPTZOID),
         (c"cancel_requested_at", pg_sys::TIMESTAMPTZOID),
+        (c"key_taken_at", pg_sys::TIMESTAMPTZOID),
         (c"lease_seconds", pg_sys::FLOAT8OID),
         (c"queue_id", pg_sys::INT4OID),
         (c"attempt", pg_sys::INT4OID),
@@ -46,19 +51,20 @@ pub mod column {
     pub const STARTED_AT: usize = 4;
     pub const LEASE_EXPIRES_AT: usize = 5;
     pub const CANCEL_REQUESTED_AT: usize = 6;
-    pub const LEASE_SECONDS: usize = 7;
-    pub const QUEUE_ID: usize = 8;
-    pub const ATTEMPT: usize = 9;
-    pub const MAX_ATTEMPTS: usize = 10;
-    pub const PRIORITY: usize = 12;
-    pub const STATUS: usize = 13;
-    pub const LEASE_TOKEN: usize = 14;
-    pub const JOB_TYPE: usize = 15;
-    pub const UNIQUE_KEY: usize = 16;
-    pub const WORKER: usize = 17;
-    pub const LAST_ERROR: usize = 20;
-    pub const PAYLOAD: usize = 21;
-    pub const METADATA: usize = 22;
+    pub const KEY_TAKEN_AT: usize = 7;
+    pub const LEASE_SECONDS: usize = 8;
+    pub const QUEUE_ID: usize = 9;
+    pub const ATTEMPT: usize = 10;
+    pub const MAX_ATTEMPTS: usize = 11;
+    pub const PRIORITY: usize = 13;
+    pub const STATUS: usize = 14;
+    pub const LEASE_TOKEN: usize = 15;
+    pub const JOB_TYPE: usize = 16;
+    pub const UNIQUE_KEY: usize = 17;
+    pub const WORKER: usize = 18;
+    pub const LAST_ERROR: usize = 21;
+    pub const PAYLOAD: usize = 22;
+    pub const METADATA: usize = 23;
 }
 
 /// The columns of a partition of `finished_job`.

@@ -8,6 +8,7 @@ pub mod finish;
 pub mod heartbeat;
 pub mod hold;
 pub mod iso_time;
+pub mod keys;
 pub mod list;
 pub mod lists;
 pub mod live;

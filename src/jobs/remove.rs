@@ -1,5 +1,6 @@
 //! Deleting a job for good, unless it is running.
 
+use super::keys;
 use super::status::Status;
 use crate::error::Error;
 use crate::pg::spi::{self, Statement};
@@ -9,17 +10,16 @@ use pgrx::pg_sys;
 static REMOVE: Statement = Statement::new(
     c"WITH live AS (
           DELETE FROM foreman.live_job AS j
-          WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status OPERATOR(pg_catalog.=) 'pending'
-          RETURNING j.queue_id, j.unique_key, j.status
-      ), freed AS (
-          DELETE FROM foreman.job_key AS k USING live AS l
-          WHERE k.queue_id OPERATOR(pg_catalog.=) l.queue_id AND k.key OPERATOR(pg_catalog.=) l.unique_key
+          WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'pending'
+          RETURNING j.queue_id, j.unique_key, j.key_taken_at, j.status
       ), kept AS (
           DELETE FROM foreman.finished_job AS j WHERE j.id OPERATOR(pg_catalog.=) $1 RETURNING j.status
       ), rest AS (
           DELETE FROM foreman.finished_rest AS j WHERE j.id OPERATOR(pg_catalog.=) $1 RETURNING j.status
       )
-      SELECT status::text FROM live UNION ALL SELECT status::text FROM kept UNION ALL SELECT status::text FROM rest",
+      SELECT status::text, queue_id, unique_key, key_taken_at FROM live
+      UNION ALL SELECT status::text, NULL, NULL, NULL FROM kept
+      UNION ALL SELECT status::text, NULL, NULL, NULL FROM rest",
     &[pg_sys::INT8OID],
 );
 
@@ -36,8 +36,11 @@ pub fn one(job_id: i64) -> Result<Reply, Error> {
     spi::connect(|connection| {
         let mut status = None;
         for _ in 0..MAX_LOOKS {
-            let removed = connection.run(&REMOVE, &[&job_id]).first().and_then(|row| row.text(1));
-            if let Some(from) = removed {
+            let rows = connection.run(&REMOVE, &[&job_id]);
+            if let Some(row) = rows.first()
+                && let Some(from) = row.text(1)
+            {
+                keys::free_of(&row, 2);
                 let reply = Reply::success().field("job_id", job_id).field("deleted", true);
                 return Ok(reply.field("job_status", from.as_str()));
             }

@@ -218,6 +218,8 @@ pub mod bare {
             tid: *const pg_sys::ItemPointerData,
             block: pg_sys::BlockNumber,
         );
+        /// `common/hashfn.h`: a hash of bytes, the same in all sessions; raises nothing.
+        pub fn hash_bytes_extended(bytes: *const u8, length: c_int, seed: u64) -> u64;
         /// `libpq/libpq.h`: false where the client has closed its end. Called through pgrx's guard.
         pub fn pq_check_connection() -> bool;
         /// `utils/elog.h`: the SQLSTATE of the error that is being reported.

@@ -1,6 +1,7 @@
 //! Newtypes over the server's API, one subject a file. Outside of here, `guard/` and `shared/`, nothing is unsafe.
 
 pub mod activity;
+pub mod brief_lock;
 pub mod compat;
 pub mod databases;
 pub mod datum;
@@ -23,4 +24,5 @@ pub mod spi;
 pub mod statement;
 pub mod table;
 pub mod timeout;
+pub mod versions;
 pub mod xact;

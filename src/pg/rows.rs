@@ -132,23 +132,9 @@ impl Rows {
         }
     }
 
-    /// Whether an open index is one of this table's that can be relied on, and begins with these columns in rising order.
+    /// Whether an open index is one that a walk can rely on.
     fn is_indexed_by(&self, index: pg_sys::Relation, columns: &[usize]) -> bool {
-        // SAFETY: the relation is an index, so it has this form, and an attribute number and an option for each of its
-        // key columns.
-        unsafe {
-            let form = &*(*index).rd_index;
-            form.indrelid == (*self.open.relation()).rd_id
-                && form.indisvalid
-                && form.indisready
-                && (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
-                && usize::try_from(form.indnkeyatts).is_ok_and(|count| count >= columns.len())
-                && columns.iter().enumerate().all(|(key, column)| {
-                    let number = *form.indkey.values.as_ptr().add(key);
-                    usize::try_from(number).is_ok_and(|number| number == column + 1)
-                        && *(*index).rd_indoption.add(key) == 0
-                })
-        }
+        self.open.is_indexed_by(index, columns)
     }
 }
 

@@ -60,6 +60,16 @@ impl Table {
         let name = Cow::Owned(name);
         Self { name, is_partition: true, columns, oid: AtomicU32::new(0), as_of: AtomicU64::new(0) }
     }
+
+    /// Raises where there is no other way than to have the table as we know it.
+    pub fn raise_not_as_known(&self) -> ! {
+        let name = self.name.to_string_lossy();
+        pgrx::ereport!(
+            ERROR,
+            pgrx::PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("table foreman.{name}, or its index, is not as pg_foreman has made it")
+        );
+    }
 }
 
 /// Stands for any enum type.
@@ -83,6 +93,11 @@ pub struct Open(pg_sys::Relation);
 impl Open {
     /// Opens and locks a table of ours, if it is as we know it.
     pub fn of(table: &Table, lock: u32) -> Option<Open> {
+        Open::extended(table, lock).filter(|open| open.is_no_more_than(table))
+    }
+
+    /// The same for a table to which somebody may have added: columns behind ours, policies for its rows.
+    pub fn extended(table: &Table, lock: u32) -> Option<Open> {
         if let Some(open) = Open::remembered(table, lock) {
             return Some(open);
         }
@@ -128,7 +143,16 @@ impl Open {
         unsafe { (*self.0).rd_id }.to_u32()
     }
 
-    /// Whether the table is a plain one, all of whose rows we may see, with the columns that we know.
+    /// Whether the table has only the columns that we know, and shows us all of its rows.
+    pub fn is_no_more_than(&self, table: &Table) -> bool {
+        // SAFETY: the relation is open.
+        unsafe {
+            let attributes = PgTupleDesc::from_pg_unchecked((*self.0).rd_att);
+            attributes.len() == table.columns.len() && !(*(*self.0).rd_rel).relrowsecurity
+        }
+    }
+
+    /// Whether the table is a plain one that begins with the columns that we know.
     fn is_as_known(&self, table: &Table) -> bool {
         let columns = table.columns;
         // SAFETY: the relation is open; the descriptor has natts attributes.
@@ -138,8 +162,7 @@ impl Open {
             let attributes = PgTupleDesc::from_pg_unchecked(relation.rd_att);
             form.relkind == pg_sys::RELKIND_RELATION as core::ffi::c_char
                 && form.relispartition == table.is_partition
-                && !form.relrowsecurity
-                && attributes.len() == columns.len()
+                && attributes.len() >= columns.len()
                 && attributes.iter().zip(columns).all(|(attribute, (name, oid))| {
                     !attribute.attisdropped
                         && attribute.attgenerated == 0
@@ -159,6 +182,25 @@ impl Open {
         // SAFETY: a catalog look-up by a C string.
         let oid = unsafe { pg_sys::get_relname_relid(name.as_ptr(), (*(*self.0).rd_rel).relnamespace) };
         (oid != pg_sys::InvalidOid).then_some(oid)
+    }
+
+    /// Whether an open index is one of this table's that can be relied on, and begins with these columns in rising order.
+    pub fn is_indexed_by(&self, index: pg_sys::Relation, columns: &[usize]) -> bool {
+        // SAFETY: the relation is an index, so it has this form, and an attribute number and an option for each of its
+        // key columns.
+        unsafe {
+            let form = &*(*index).rd_index;
+            form.indrelid == (*self.0).rd_id
+                && form.indisvalid
+                && form.indisready
+                && (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID
+                && usize::try_from(form.indnkeyatts).is_ok_and(|count| count >= columns.len())
+                && columns.iter().enumerate().all(|(key, column)| {
+                    let number = *form.indkey.values.as_ptr().add(key);
+                    usize::try_from(number).is_ok_and(|number| number == column + 1)
+                        && *(*index).rd_indoption.add(key) == 0
+                })
+        }
     }
 
     /// Whether a changed row sets nothing else in motion.

@@ -36,6 +36,21 @@ pub fn may_write() -> bool {
     unsafe { !pg_sys::XactReadOnly && !pg_sys::RecoveryInProgress() }
 }
 
+/// Raises, as a statement would, where it may not.
+pub fn raise_unless_it_may_write() {
+    // SAFETY: takes a C string, for the message.
+    unsafe { pg_sys::PreventCommandIfReadOnly(c"INSERT".as_ptr()) };
+}
+
+/// Raises, as a statement would, where something has changed that this transaction's snapshot shows as it was.
+pub fn raise_changed_since_snapshot() -> ! {
+    pgrx::ereport!(
+        ERROR,
+        pgrx::PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE,
+        "could not serialize access due to concurrent update"
+    );
+}
+
 /// Whether each statement of the transaction sees what others have committed before it.
 pub fn is_read_committed() -> bool {
     // SAFETY: reads this backend's transaction state.

@@ -128,6 +128,8 @@ fn a_restored_database_goes_on_where_the_other_stopped() {
     let running: i64 =
         session.one("SELECT job_id FROM foreman.jobs WHERE status = 'running' ORDER BY job_id LIMIT 1", &[]);
     session.call(&format!("update_job_success({running}, '1')")).succeeded();
+    let again = session.call(&format!("create_job('work', unique_key => 'key-{key}')")).succeeded();
+    assert_eq!(again["created"], true, "the end of a restored job frees its key: {again:#}");
     session.call("maintain()").succeeded();
     let set: Value = session.call("set_setting('k', '3')");
     assert_eq!(set.succeeded()["version"], 3);
