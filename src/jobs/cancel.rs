@@ -13,7 +13,7 @@ use pgrx::pg_sys;
 static REQUEST: Statement = Statement::by_index(
     c"UPDATE foreman.live_job AS j
       SET cancel_requested_at = COALESCE(j.cancel_requested_at, $2), cancel_reason = COALESCE($3, j.cancel_reason)
-      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status OPERATOR(pg_catalog.=) 'running'
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'running'
       RETURNING j.id",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );

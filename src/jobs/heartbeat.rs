@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 // A row that is locked is held by its worker's own transaction or about to be finished: it can't be rescued, so its
-// heartbeat can do without, and the leases of the same list do not wait for it.
+// heartbeat can do without, and the leases of the same list do not wait for it. Why the ids are said
+// twice is told in live.rs.
 static EXTEND: Statement = Statement::by_index(
     c"WITH free AS (
           SELECT j.id, w.seconds, w.progress, w.note
@@ -20,7 +21,8 @@ static EXTEND: Statement = Statement::by_index(
               pg_catalog.unnest($5)
           ) AS w (id, token, seconds, progress, note)
           JOIN foreman.live_job AS j ON j.id OPERATOR(pg_catalog.=) w.id
-          WHERE j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_token OPERATOR(pg_catalog.=) w.token::uuid
+          WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)
+            AND j.status::text OPERATOR(pg_catalog.=) 'running' AND j.lease_token OPERATOR(pg_catalog.=) w.token::uuid
           FOR NO KEY UPDATE OF j SKIP LOCKED
       )
       UPDATE foreman.live_job AS j
@@ -28,7 +30,7 @@ static EXTEND: Statement = Statement::by_index(
               $6 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => COALESCE(f.seconds, j.lease_seconds))),
           progress = COALESCE(f.progress, j.progress), note = COALESCE(f.note, j.note)
       FROM free AS f
-      WHERE j.id OPERATOR(pg_catalog.=) f.id
+      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) AND j.id OPERATOR(pg_catalog.=) f.id
       RETURNING j.id, pg_catalog.to_jsonb(j.lease_expires_at) OPERATOR(pg_catalog.#>>) '{}',
                 j.cancel_requested_at IS NOT NULL, j.cancel_reason, false",
     &[
@@ -45,7 +47,7 @@ static HELD: Statement = Statement::by_index(
     c"SELECT j.id, pg_catalog.to_jsonb(j.lease_expires_at) OPERATOR(pg_catalog.#>>) '{}',
              j.cancel_requested_at IS NOT NULL, j.cancel_reason, true
       FROM foreman.live_job AS j
-      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status OPERATOR(pg_catalog.=) 'running'
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'running'
         AND j.lease_token OPERATOR(pg_catalog.=) $2::uuid",
     &[pg_sys::INT8OID, pg_sys::TEXTOID],
 );

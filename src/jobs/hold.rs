@@ -9,7 +9,7 @@ use pgrx::pg_sys;
 // The lock that an update of the row takes: rescue passes over rows that are locked, and nobody else gives one out.
 static HOLD: Statement = Statement::by_index(
     c"SELECT j.id FROM foreman.live_job AS j
-      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status OPERATOR(pg_catalog.=) 'running'
+      WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'running'
         AND j.lease_token OPERATOR(pg_catalog.=) $2::uuid
       FOR NO KEY UPDATE",
     &[pg_sys::INT8OID, pg_sys::TEXTOID],

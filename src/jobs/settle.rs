@@ -17,6 +17,8 @@ use std::collections::HashMap;
 
 // One that a cancel was requested of is not given back: it ends.
 //
+// Why the ids are said twice is told in live.rs.
+//
 // The pause is the worker's, or that of the queue's backoff: base, base * attempt or base * factor ^ (attempt - 1), up to
 // the cap, less a random part of it. The power is bounded so that it can't overflow; the cap is lower by far.
 static BACK: Statement = Statement::by_index(
@@ -36,8 +38,9 @@ static BACK: Statement = Statement::by_index(
           pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),
           pg_catalog.unnest($6), pg_catalog.unnest($7)
       ) AS w (id, token, error, pause, run_at, given_back), foreman.queue AS q
-      WHERE j.id OPERATOR(pg_catalog.=) w.id AND q.id OPERATOR(pg_catalog.=) j.queue_id
-        AND j.status OPERATOR(pg_catalog.=) 'running' AND j.cancel_requested_at IS NULL
+      WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)
+        AND j.id OPERATOR(pg_catalog.=) w.id AND q.id OPERATOR(pg_catalog.=) j.queue_id
+        AND j.status::text OPERATOR(pg_catalog.=) 'running' AND j.cancel_requested_at IS NULL
         AND ($8 OR j.lease_token OPERATOR(pg_catalog.=) w.token::uuid)
       RETURNING j.id, pg_catalog.to_jsonb(j.ready_at) OPERATOR(pg_catalog.#>>) '{}', j.attempt, j.max_attempts,
                 j.queue_id, j.priority::integer, j.ready_at, j.id, CASE WHEN q.notify THEN q.name END",
