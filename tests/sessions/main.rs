@@ -20,6 +20,7 @@ mod on_error;
 mod payloads;
 mod protocol_model;
 mod queues;
+mod reused_keys;
 mod server_log;
 mod settings;
 mod side_rescue;
