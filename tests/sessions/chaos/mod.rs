@@ -4,6 +4,7 @@
 mod effects;
 mod fleet;
 mod forgotten;
+mod keys;
 mod poison;
 mod servers;
 mod workers;
