@@ -29,7 +29,7 @@ static RUN: Statement = Statement::by_index(
           lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => q.max_run_seconds)
       FROM foreman.queue AS q
       WHERE j.id OPERATOR(pg_catalog.=) $1 AND q.id OPERATOR(pg_catalog.=) j.queue_id
-        AND j.status OPERATOR(pg_catalog.=) 'pending' AND $3::uuid IS NULL
+        AND j.status::text OPERATOR(pg_catalog.=) 'pending' AND $3::uuid IS NULL
       RETURNING j.id",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );
@@ -41,7 +41,7 @@ static RELEASE: Statement = Statement::by_index(
           cancel_reason = NULL
       FROM foreman.queue AS q
       WHERE j.id OPERATOR(pg_catalog.=) $1 AND q.id OPERATOR(pg_catalog.=) j.queue_id
-        AND j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_token IS NOT DISTINCT FROM $3::uuid
+        AND j.status::text OPERATOR(pg_catalog.=) 'running' AND j.lease_token IS NOT DISTINCT FROM $3::uuid
       RETURNING j.queue_id, j.priority::integer, j.ready_at, j.id, CASE WHEN q.notify THEN q.name END",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );

@@ -55,9 +55,10 @@ fn claim(session: &mut Session) -> (i64, String) {
 }
 
 /// What can be said of the job: its name, how its transaction begins, the call.
-const CALLS: [(&str, &str, &str); 12] = [
+const CALLS: [(&str, &str, &str); 13] = [
     ("a replacement", "BEGIN", "create_job('q', unique_key => 'k', on_duplicate => 'replace')"),
     ("a start", "BEGIN", "update_job_status({id}, 'running')"),
+    ("a way back", "BEGIN", "update_job_status({id}, 'pending', lease_token => '{token}')"),
     ("a hold", "BEGIN", "hold_lease({id}, '{token}')"),
     ("a release", "BEGIN", "release_job({id}, '{token}')"),
     ("a request to cancel", "BEGIN", "request_cancel({id})"),
