@@ -2,8 +2,8 @@
 # Owns the comparison: our calls beside the same work done bare and by a plpgsql function, in turn, in one run.
 #
 # Prints calls (for create_jobs: thousands of jobs) per second, the middle one of ROUNDS, and ours as a ratio of each; then
-# what claim.sh, reused_key.sh and wake.sh do. SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls; claim, reused_key and
-# wake are all of those files) change the run.
+# what claim.sh, pinned.sh, reused_key.sh and wake.sh do. SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls; claim,
+# pinned, reused_key and wake are all of those files) change the run.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../pgrx-config/env.sh"
 cd "$root/bench"
@@ -56,6 +56,8 @@ done
 
 # shellcheck source=claim.sh
 if [[ claim =~ $only ]]; then source claim.sh; fi
+# shellcheck source=pinned.sh
+if [[ pinned =~ $only ]]; then source pinned.sh; fi
 # shellcheck source=reused_key.sh
 if [[ reused_key =~ $only ]]; then source reused_key.sh; fi
 # shellcheck source=wake.sh
