@@ -52,7 +52,7 @@ pub struct Rule<'a> {
     pub forced: bool,
 }
 
-// Why the ids are said twice is told in live.rs.
+// Why the ids are said twice is told in live.rs, and there too why it is not asked here whether the day has a partition.
 //
 // Rows are locked in the order of the arrays. Whoever did not want an end in any case and finds a cancel requested
 // has cancelled the job. The token is kept only of the lease under which the job was ended: to a holder that lost his,
@@ -72,20 +72,14 @@ static FINISH: Statement = Statement::by_index(
                 OR (w.end_when OPERATOR(pg_catalog.=) 1 AND j.attempt OPERATOR(pg_catalog.>=) j.max_attempts))
           RETURNING j.*, w.result, w.error,
                     w.end_when OPERATOR(pg_catalog.>) 0 AND j.cancel_requested_at IS NOT NULL AS is_cancelled
-      ), day AS (
-          SELECT EXISTS (
-              SELECT 1 FROM foreman.finished_day AS d
-              WHERE d.day OPERATOR(pg_catalog.=) ($9 AT TIME ZONE 'UTC')::date
-          ) AS has_partition
       ), done AS (
           SELECT g.id, g.run_at, g.created_at, g.started_at, $9 AS finished_at, g.queue_id, g.attempt, g.max_attempts,
                  g.priority, CASE WHEN g.is_cancelled THEN 'cancelled' ELSE $6 END::foreman.job_status AS status,
                  CASE WHEN NOT $8 THEN g.lease_token END AS lease_token, g.job_type, g.unique_key, g.worker, g.payload, g.metadata, g.result,
                  CASE WHEN NOT g.is_cancelled THEN g.error
                       ELSE COALESCE(g.cancel_reason, CASE WHEN NOT $8 THEN g.error END, 'A cancel was requested.')
-                 END AS error,
-                 d.has_partition
-          FROM gone AS g CROSS JOIN day AS d
+                 END AS error
+          FROM gone AS g
       ), kept AS (
           INSERT INTO foreman.finished_job
               (id, run_at, created_at, started_at, finished_at, queue_id, attempt, max_attempts,
@@ -93,7 +87,7 @@ static FINISH: Statement = Statement::by_index(
           SELECT d.id, d.run_at, d.created_at, d.started_at, d.finished_at, d.queue_id, d.attempt, d.max_attempts,
                  d.priority, d.status, d.lease_token, d.job_type, d.unique_key, d.worker, d.payload, d.metadata,
                  d.result, d.error
-          FROM done AS d WHERE d.has_partition
+          FROM done AS d WHERE $10
       ), rest AS (
           INSERT INTO foreman.finished_rest
               (id, run_at, created_at, started_at, finished_at, queue_id, attempt, max_attempts,
@@ -101,7 +95,7 @@ static FINISH: Statement = Statement::by_index(
           SELECT d.id, d.run_at, d.created_at, d.started_at, d.finished_at, d.queue_id, d.attempt, d.max_attempts,
                  d.priority, d.status, d.lease_token, d.job_type, d.unique_key, d.worker, d.payload, d.metadata,
                  d.result, d.error
-          FROM done AS d WHERE NOT d.has_partition
+          FROM done AS d WHERE NOT $10
       )
       SELECT g.id, g.status::text, g.is_cancelled, g.queue_id, g.unique_key, g.key_taken_at FROM gone AS g",
     &[
@@ -114,6 +108,7 @@ static FINISH: Statement = Statement::by_index(
         pg_sys::TEXTARRAYOID,
         pg_sys::BOOLOID,
         pg_sys::TIMESTAMPTZOID,
+        pg_sys::BOOLOID,
     ],
 );
 
@@ -200,6 +195,7 @@ fn finished_row(scan: &Scan, end: &End, to: Status, now: i64) -> [Value; 18] {
 
 /// Ends jobs by the statement.
 fn by_statement(connection: &Connection, ends: &[&End], rule: &Rule) -> Vec<Ended> {
+    let now = xact::clock();
     let from: Vec<&str> = rule.from.iter().map(|status| status.name()).collect();
     let rows = connection.run(
         &FINISH,
@@ -212,7 +208,8 @@ fn by_statement(connection: &Connection, ends: &[&End], rule: &Rule) -> Vec<Ende
             &rule.to.name(),
             &Array::of_names(&from),
             &rule.forced,
-            &Timestamptz::at(xact::clock()),
+            &Timestamptz::at(now),
+            &live::has_partition(now),
         ],
     );
     let ended = |row: Row| {

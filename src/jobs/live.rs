@@ -5,7 +5,7 @@
 //! which the indexes of ready and of running jobs do not offer, and in a join the ids are said of the table alone as well.
 
 use super::iso_time;
-use crate::pg::table::{ENUM, Table};
+use crate::pg::table::{ENUM, Open, Table};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString};
@@ -109,4 +109,11 @@ pub fn partition_at(microseconds: i64) -> Rc<Table> {
             table
         }
     })
+}
+
+/// Whether a statement can put jobs that end at this time into the partitioned table. Asked of the partition, under its
+/// lock: what a snapshot sees of `finished_day` may be newer than the partitions that this session knows of, and the server
+/// then refuses the row. Whoever attaches a partition keeps its lock until all sessions have been told.
+pub fn has_partition(microseconds: i64) -> bool {
+    Open::extended(&partition_at(microseconds), pg_sys::RowExclusiveLock).is_some()
 }

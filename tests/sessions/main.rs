@@ -17,6 +17,7 @@ mod lists;
 mod memory;
 mod nesting;
 mod on_error;
+mod partitions;
 mod payloads;
 mod protocol_model;
 mod queues;
