@@ -33,7 +33,7 @@ static UPKEEP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 /// 50 ms: less than anybody notices, and 20 of the cluster's NOTIFY locks a second at most.
 static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(50);
-/// 256: 1.3 MB.
+/// 256: 2 MB.
 static MAX_TRACKED_QUEUES: GucSetting<i32> = GucSetting::<i32>::new(256);
 
 /// What becomes of an error that is left after the retries.
@@ -295,7 +295,7 @@ pub fn register() {
         GucRegistry::define_int_guc(
             c"foreman.max_tracked_queues",
             c"Queues, in all databases, that are claimed from at one time without a longer search.",
-            c"Takes preloading. Each takes 5 kB of shared memory.",
+            c"Takes preloading. Each takes 8 kB of shared memory.",
             &MAX_TRACKED_QUEUES,
             16,
             65_536,

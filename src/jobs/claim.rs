@@ -13,6 +13,7 @@ use crate::pg::spi::{self, Statement};
 use crate::pg::table::Value;
 use crate::pg::xact;
 use crate::reply::Reply;
+use crate::shared::floors;
 use pgrx::pg_sys;
 
 // What `without_statement` does where the table has triggers or is otherwise out of the ordinary, and under other
@@ -153,6 +154,7 @@ impl Lease<'_> {
 
 /// Claims by the statement.
 fn by_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease) {
+    floors::note_look(LIVE_JOB.oid(), queue.id, lease.now);
     let (now, most) = (Timestamptz::at(lease.now), (batch.most - batch.jobs.len()) as i64);
     let (worker, is_empty) = (lease.worker.as_deref(), batch.jobs.is_empty());
     let (claimed, is_closed) = spi::connect(|connection| {

@@ -56,29 +56,21 @@ pub struct Entry {
 unsafe impl Shareable for Entry {}
 
 /// What lies in shared memory beside the entries.
-#[derive(Default)]
 pub struct Table {
     births: AtomicU64,
-    /// Claims that found no entry free.
-    untracked: AtomicU64,
-}
-
-/// Entries made ready by the present transaction.
-struct Made {
-    key: Key,
-    priority: usize,
-    from: Position,
-    to: Position,
 }
 
 thread_local! {
     /// The session's own, without preload.
     static OWN: RefCell<HashMap<Key, Box<Entry>>> = RefCell::new(HashMap::new());
-    static MADE: RefCell<Vec<Made>> = const { RefCell::new(Vec::new()) };
+    /// What the present transaction has made ready, by queue and priority: from the first place to the last.
+    static MADE: RefCell<HashMap<(Key, usize), (Position, Position)>> = RefCell::new(HashMap::new());
     /// The transaction that is about to be prepared.
     static PREPARED_AS: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Queues that a session keeps floors of its own for; with one more it forgets the one that it has not looked at longest.
+const MAX_OWN: usize = 256;
 /// Births without preload.
 static OWN_BIRTHS: AtomicU64 = AtomicU64::new(0);
 
@@ -168,13 +160,17 @@ fn part(key: Key) -> u32 {
 
 /// Works on a queue's entry, which is made where it has none; `None` where all are in use.
 fn with_made_entry<R>(key: Key, now: i64, work: impl FnOnce(&mut Entry) -> R) -> Option<R> {
-    let Some(area) = super::area() else {
+    if !are_shared() {
         return OWN.with_borrow_mut(|own| {
+            if own.len() >= MAX_OWN && !own.contains_key(&key) {
+                let oldest = own.values().min_by_key(|entry| entry.looked_at).map(|entry| entry.key);
+                oldest.and_then(|oldest| own.remove(&oldest));
+            }
             let entry = own.entry(key).or_insert_with(|| Box::new(Entry::new(key, now)));
             Some(work(entry))
         });
-    };
-    let done = shmem::with_part(part(key), |entries: &mut [Entry]| {
+    }
+    shmem::with_part(part(key), |entries: &mut [Entry]| {
         if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
             return Some(work(entry));
         }
@@ -184,12 +180,8 @@ fn with_made_entry<R>(key: Key, now: i64, work: impl FnOnce(&mut Entry) -> R) ->
             *oldest = Entry::new(key, now);
             work(oldest)
         })
-    });
-    let done = done.flatten();
-    if done.is_none() {
-        area.floors.untracked.fetch_add(1, Ordering::Relaxed);
-    }
-    done
+    })
+    .flatten()
 }
 
 /// What a claim from a queue is to walk. The snapshot has to be taken after. `prepared` tells of prepared transactions: what
@@ -291,9 +283,9 @@ pub fn made_ready(table: u32, queue: i32, priority: i32, from: Position, to: Pos
     let Some(priority) = usize::try_from(priority).ok().filter(|priority| *priority < PRIORITIES) else { return };
     let key = Key { database: process::database(), table, queue };
     super::at_transaction_end();
-    MADE.with_borrow_mut(|made| match made.iter_mut().find(|made| made.key == key && made.priority == priority) {
-        Some(made) => (made.from, made.to) = (made.from.min(from), made.to.max(to)),
-        None => made.push(Made { key, priority, from, to }),
+    MADE.with_borrow_mut(|made| {
+        let (first, last) = made.entry((key, priority)).or_insert((from, to));
+        (*first, *last) = ((*first).min(from), (*last).max(to));
     });
 }
 
@@ -306,9 +298,8 @@ pub fn about_to_prepare() {
 pub fn transaction_ended(event: xact::End) {
     MADE.with_borrow_mut(|made| {
         let holder = PREPARED_AS.take();
-        for made in made.drain(..).filter(|_| event != xact::End::Aborted) {
-            let now = xact::clock();
-            with_entry(made.key, |entry| entry.floors[made.priority].arrived(made.from, made.to, holder, now));
+        for ((key, priority), (from, to)) in made.drain().filter(|_| event != xact::End::Aborted) {
+            with_entry(key, |entry| entry.floors[priority].arrived(from, to, holder, xact::clock()));
         }
     });
 }
@@ -318,7 +309,23 @@ pub fn are_shared() -> bool {
     super::area().is_some()
 }
 
+/// Notes that somebody looks for jobs of a queue otherwise than from its floors on.
+pub fn note_look(table: u32, queue: i32, now: i64) {
+    let key = Key { database: process::database(), table, queue };
+    with_made_entry(key, now, |entry| entry.looked_at = now);
+}
+
 /// When somebody last looked for jobs of a queue; `None` where that was never, or is no longer known.
 pub fn looked_at(table: u32, queue: i32) -> Option<i64> {
     with_entry(Key { database: process::database(), table, queue }, |entry| entry.looked_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_as_large_as_the_documents_say() {
+        assert_eq!(size_of::<Entry>().div_ceil(1024), 8);
+    }
 }
