@@ -17,7 +17,7 @@ trap '"$cluster" remove bench' EXIT
 # Durable, as a server that matters is; a checkpoint in the middle of a round would be noise.
 "$cluster" start bench "fsync = on" "full_page_writes = on" "shared_buffers = '512MB'" "max_wal_size = '8GB'" \
     "checkpoint_timeout = '30min'" "autovacuum_naptime = '10s'" "max_connections = 250" \
-    "shared_preload_libraries = 'pg_foreman'"
+    "shared_preload_libraries = 'pg_foreman'" "foreman.relax_claims_after = 0"
 eval "$("$cluster" env bench)"
 psql --no-psqlrc --quiet --tuples-only --file setup.sql >/dev/null
 psql --no-psqlrc --quiet --file by_hand.sql

@@ -33,6 +33,8 @@ static UPKEEP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 /// 50 ms: less than anybody notices, and 20 of the cluster's NOTIFY locks a second at most.
 static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(50);
+/// Ten minutes: a job that takes the server down has used up its attempts by then.
+static RELAX_CLAIMS_AFTER: GucSetting<i32> = GucSetting::<i32>::new(600);
 /// 256: 2 MB.
 static MAX_TRACKED_QUEUES: GucSetting<i32> = GucSetting::<i32>::new(256);
 
@@ -98,6 +100,11 @@ pub fn max_retries() -> u32 {
 /// The wait before the first retry; it doubles for each further one.
 pub fn retry_base_delay() -> Duration {
     Duration::from_millis(u64::from(RETRY_BASE_DELAY.get().unsigned_abs()))
+}
+
+/// For how long after the server's first claim claims are flushed; `None` is for ever.
+pub fn relax_claims_after() -> Option<Duration> {
+    u64::try_from(RELAX_CLAIMS_AFTER.get()).ok().map(Duration::from_secs)
 }
 
 /// How many queues have a floor in shared memory.
@@ -289,6 +296,16 @@ pub fn register() {
         60_000,
         GucContext::Sighup,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"foreman.relax_claims_after",
+        c"How long after the server's first claim claims are flushed to disk before they are answered; -1 is for ever.",
+        c"Takes preloading. Finishes are always flushed, as synchronous_commit says.",
+        &RELAX_CLAIMS_AFTER,
+        -1,
+        i32::MAX,
+        GucContext::Userset,
+        GucFlags::UNIT_S,
     );
     // Elsewhere the server refuses to define a setting that takes a restart.
     if shmem::is_preloading() {

@@ -13,7 +13,7 @@ use crate::pg::spi::{self, Statement};
 use crate::pg::table::Value;
 use crate::pg::xact;
 use crate::reply::Reply;
-use crate::shared::floors;
+use crate::shared::{floors, relaxed};
 use pgrx::pg_sys;
 
 // What `without_statement` does where the table has triggers or is otherwise out of the ordinary, and under other
@@ -90,6 +90,11 @@ pub fn claim(wanted: &Wanted) -> Result<Reply, Error> {
 /// Adds to the reply what can be claimed.
 pub fn claimed(reply: Reply, wanted: &Wanted) -> Reply {
     rescue::on_the_side();
+    relaxed::claim(|| from_all(reply, wanted))
+}
+
+/// Adds what the queues have, one after the other.
+fn from_all(reply: Reply, wanted: &Wanted) -> Reply {
     let mut batch = Batch { most: wanted.max_jobs as usize, jobs: Vec::new(), is_closed: false };
     let (mut paused, mut unknown) = (Vec::new(), Vec::new());
     for name in &wanted.queues {

@@ -7,6 +7,7 @@ pub mod databases;
 pub mod datum;
 pub mod document;
 pub mod error_context;
+pub mod flush;
 pub mod identity;
 pub mod invalidation;
 pub mod jsonb;

@@ -3,6 +3,7 @@
 pub mod counters;
 pub mod floor;
 pub mod floors;
+pub mod relaxed;
 mod waiters;
 pub mod wakes;
 pub mod workers;
@@ -15,6 +16,7 @@ use crate::pg::xact::{self, Callbacks, End};
 struct Area {
     counters: counters::Table,
     floors: floors::Table,
+    relaxed: relaxed::Table,
     wakes: wakes::Table,
     workers: workers::Table,
 }
@@ -35,7 +37,7 @@ fn area() -> Option<&'static Area> {
 /// To be called when a transaction makes something known here that others are to learn of when it ends.
 fn at_transaction_end() {
     xact::at_end(Callbacks {
-        before_commit: || (),
+        before_commit: relaxed::about_to_commit,
         before_prepare: floors::about_to_prepare,
         ended: transaction_ended,
     });
@@ -43,6 +45,7 @@ fn at_transaction_end() {
 
 /// Runs when a transaction has ended for everybody, and must not raise. Whoever is woken looks at the floors.
 fn transaction_ended(event: End) {
+    relaxed::transaction_ended();
     floors::transaction_ended(event);
     wakes::transaction_ended(event == End::Committed);
 }

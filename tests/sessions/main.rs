@@ -21,6 +21,7 @@ mod partitions;
 mod payloads;
 mod protocol_model;
 mod queues;
+mod relaxed_claims;
 mod reused_keys;
 mod server_log;
 mod settings;

@@ -50,6 +50,22 @@ fn create(cluster: &Cluster, database: &str, creator: usize, jobs: usize, aside:
 
 #[test]
 fn a_server_killed_under_load_loses_nothing_that_was_answered() {
+    kill_servers(Claims::Flushed);
+}
+
+#[test]
+fn with_relaxed_claims_it_loses_none_but_the_last_claims() {
+    kill_servers(Claims::Relaxed);
+}
+
+/// Whether claims are on disk when they are answered.
+#[derive(PartialEq)]
+enum Claims {
+    Flushed,
+    Relaxed,
+}
+
+fn kill_servers(claims: Claims) {
     let (jobs, kills, limit) = if in_full() { (20_000, 10, 900) } else { (1_000, 2, 50) };
     let mut random = Random::new(seed());
     let cluster = Cluster::start(&[
@@ -58,6 +74,7 @@ fn a_server_killed_under_load_loses_nothing_that_was_answered() {
         "full_page_writes = on",
         // Some seconds faster than to flush the files of all databases one by one.
         "recovery_init_sync_method = 'syncfs'",
+        if claims == Claims::Relaxed { "foreman.relax_claims_after = 0" } else { "" },
     ]);
     let name = {
         let db = cluster.database();
@@ -69,7 +86,7 @@ fn a_server_killed_under_load_loses_nothing_that_was_answered() {
     let aside = OnTheSide::default();
     let start = Instant::now();
     let mut session = cluster.try_session(&name).expect("the server is up");
-    let mut down = Vec::new();
+    let (mut down, mut killed) = (Vec::new(), Vec::new());
     let mut entries = thread::scope(|scope| {
         let _ends = Ends(&aside);
         let creators: Vec<_> = (0..CREATORS)
@@ -93,6 +110,9 @@ fn a_server_killed_under_load_loses_nothing_that_was_answered() {
                 }
             }
             cluster.kill();
+            if claims == Claims::Relaxed {
+                killed.push(Entry::Killed { at: ledger::now() });
+            }
             let since = Instant::now();
             cluster.start_again();
             down.push(since.elapsed());
@@ -108,6 +128,7 @@ fn a_server_killed_under_load_loses_nothing_that_was_answered() {
     });
     let took = start.elapsed();
     entries.extend(fleet.stop());
+    entries.append(&mut killed);
 
     let table = ends(&mut session);
     let wrong = violations(&entries, &table);

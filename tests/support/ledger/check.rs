@@ -62,6 +62,8 @@ struct Lease {
     token: String,
     from: i64,
     until: i64,
+    /// Whether a heartbeat was answered.
+    has_beaten: bool,
     finishes: Vec<Finish>,
 }
 
@@ -69,6 +71,18 @@ impl Lease {
     /// When it was over, at the earliest.
     fn end(&self) -> i64 {
         self.finishes.iter().filter_map(Finish::may_have_ended_it).fold(self.until, i64::min)
+    }
+}
+
+/// Within this time a claim is on disk, in microseconds: three times wal_writer_delay, and some more for a slow disk.
+const FLUSHED_WITHIN: i64 = 1_000_000;
+
+impl Lease {
+    /// Whether a kill of the server may have taken its claim away. What is answered under a lease later brings the claim
+    /// to the disk, or shows that it is there.
+    fn is_lost_by(&self, kill: i64) -> bool {
+        let is_fresh = (kill - FLUSHED_WITHIN..=kill).contains(&self.from);
+        is_fresh && !self.has_beaten && !self.finishes.iter().any(Finish::accepted)
     }
 }
 
@@ -95,13 +109,14 @@ pub fn violations(entries: &[Entry], table: &BTreeMap<i64, End>) -> Vec<String> 
 /// The leases by their tokens, with what was said under each.
 fn leases(entries: &[Entry], wrong: &mut Vec<String>) -> HashMap<String, Lease> {
     let mut leases: HashMap<String, Lease> = HashMap::new();
+    let mut kills = Vec::new();
     for entry in entries {
         match entry.clone() {
             Entry::Leased { job, token, from, until } => {
                 if until <= from {
                     wrong.push(format!("job {job}: a lease from {from} until {until}"));
                 }
-                let lease = Lease { job, token: token.clone(), from, until, finishes: Vec::new() };
+                let lease = Lease { job, token: token.clone(), from, until, has_beaten: false, finishes: Vec::new() };
                 if let Some(other) = leases.insert(token.clone(), lease) {
                     wrong.push(format!("token {token} was given out twice, for jobs {job} and {}", other.job));
                 }
@@ -112,6 +127,7 @@ fn leases(entries: &[Entry], wrong: &mut Vec<String>) -> HashMap<String, Lease> 
                         wrong.push(format!("job {}: a heartbeat made its lease shorter", lease.job));
                     }
                     lease.until = until;
+                    lease.has_beaten = true;
                 }
             }
             Entry::FinishAsked { at, token, how, .. } => {
@@ -126,6 +142,7 @@ fn leases(entries: &[Entry], wrong: &mut Vec<String>) -> HashMap<String, Lease> 
                     None => wrong.push(format!("job {job}: told {outcome}, and nobody had asked")),
                 }
             }
+            Entry::Killed { at } => kills.push(at),
             Entry::Trouble { what, .. } => wrong.push(format!("a worker was told: {what}")),
             Entry::CreateAsked { .. }
             | Entry::Created { .. }
@@ -133,6 +150,9 @@ fn leases(entries: &[Entry], wrong: &mut Vec<String>) -> HashMap<String, Lease> 
             | Entry::BeatAsked { .. }
             | Entry::BeatTold { until: None, .. } => {}
         }
+    }
+    for lease in leases.values_mut().filter(|lease| kills.iter().any(|kill| lease.is_lost_by(*kill))) {
+        lease.until = lease.from;
     }
     leases
 }
@@ -318,6 +338,26 @@ mod tests {
         // A long one over two short ones.
         let three = [leased("a", 0, 100), leased("x", 10, 20), leased("b", 90, 190)];
         assert_wrong(&with(&three), Some(completed("b")), "leased from 90");
+    }
+
+    #[test]
+    fn only_a_fresh_claim_that_nothing_followed_may_be_lost_with_the_server() {
+        let then = |first: &[Entry]| {
+            let rest = [
+                Entry::Killed { at: 2_000_000 },
+                leased("b", 2_500_000, 4_000_000),
+                asked("b", 2_600_000, COMPLETE),
+                told("b", 2_600_000, COMPLETE, "completed"),
+                asked("a", 2_700_000, COMPLETE),
+                told("a", 2_700_000, COMPLETE, "lease_lost"),
+            ];
+            [first, &rest].concat()
+        };
+        assert_eq!(judge(&then(&[leased("a", 1_500_000, 3_000_000)]), Some(completed("b"))), Vec::<String>::new());
+        let old = [leased("a", 900_000, 3_000_000)];
+        assert_wrong(&then(&old), Some(completed("b")), "leased from 2500000");
+        let beat = Entry::BeatTold { job: 1, token: "a".into(), until: Some(3_100_000) };
+        assert_wrong(&then(&[leased("a", 1_500_000, 3_000_000), beat]), Some(completed("b")), "leased from 2500000");
     }
 
     #[test]

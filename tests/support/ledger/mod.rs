@@ -75,6 +75,10 @@ pub enum Entry {
         how: How,
         outcome: String,
     },
+    /// The server was killed, with claims not yet on disk.
+    Killed {
+        at: i64,
+    },
     /// A reply that no worker should get.
     Trouble {
         at: i64,
