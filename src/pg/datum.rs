@@ -3,6 +3,7 @@
 //! pgrx converts arguments before our code runs, and by panic. These take the datum as it is and decode it
 //! later, inside the guard. A payload stays a jsonb datum all the way: as `serde_json::Value` it would be rounded.
 
+use super::random;
 use core::ffi::{c_char, c_int};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::nullable::Nullable;
@@ -78,10 +79,17 @@ datum_type!(
 pub struct Uuid(pg_sys::Datum);
 
 impl Uuid {
-    /// A random one, in the current memory context.
+    /// A random one, of version 4, in the current memory context.
     pub fn random() -> Self {
-        // SAFETY: takes no argument and answers a uuid, or raises where there is no randomness to be had.
-        Self(unsafe { direct_function_call_as_datum(pg_sys::gen_random_uuid, &[]) }.unwrap_or(pg_sys::Datum::null()))
+        let mut bytes: [u8; 16] = random::bytes();
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        // SAFETY: the server's allocator gives as many bytes as are asked for, or raises.
+        unsafe {
+            let place = pg_sys::palloc(bytes.len()).cast::<[u8; 16]>();
+            place.write(bytes);
+            Self(pg_sys::Datum::from(place))
+        }
     }
 
     /// Takes a datum for as long as its memory lives.

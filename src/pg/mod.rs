@@ -19,6 +19,7 @@ pub mod planner;
 pub mod procedure;
 pub mod process;
 pub mod raise;
+pub mod random;
 pub mod rows;
 pub mod shmem;
 pub mod spi;
