@@ -35,7 +35,7 @@ declare -A alone=()
 for at_once in 1 10 100; do
     call=claim_one
     if ((at_once > 1)); then call=claim_many; fi
-    for sync in off on; do
+    for sync in off on 1ms; do
         for clients in 1 8 32; do
             declare -A rates=([two_calls]='' [one_call]='' [move]='' [in_place]='')
             for ((round = 0; round < rounds; round++)); do

@@ -24,9 +24,16 @@ psql --no-psqlrc --quiet --file by_hand.sql
 # Finished jobs go to their day's partition, as where upkeep is done.
 psql --no-psqlrc --quiet --tuples-only --command 'SELECT foreman.maintain()' >/dev/null
 
+# What a session sets: synchronous_commit off, on, or on and each flush of the log delayed by 1ms, as disks are that don't lie.
+declare -A sync_options=(
+    [off]='-c synchronous_commit=off'
+    [on]='-c synchronous_commit=on'
+    [1ms]='-c synchronous_commit=on -c commit_delay=1000 -c commit_siblings=0'
+)
+
 # rate CALL VARIANT CLIENTS SYNC [OPTION…]: transactions per second of one round
 rate() {
-    PGOPTIONS="-c synchronous_commit=$4" "$bin/pgbench" --no-vacuum --protocol prepared --client "$3" --jobs 1 \
+    PGOPTIONS=${sync_options[$4]} "$bin/pgbench" --no-vacuum --protocol prepared --client "$3" --jobs 1 \
         --time "$seconds" --file "$1.$2.sql" "${@:5}" 2>/dev/null | awk '/^tps/ {print $3}'
 }
 
