@@ -26,6 +26,7 @@ mod reused_keys;
 mod server_log;
 mod settings;
 mod side_rescue;
+mod space;
 mod standby;
 mod statistics;
 mod timeouts;
