@@ -1,6 +1,7 @@
 //! Rescue: jobs whose lease has expired are pending again, or end where they can't be tried again.
 
 use super::finish::{self, End, Ending, Rule, When};
+use super::live::LIVE_JOB;
 use super::settle::{self, Return};
 use super::status::Status;
 use crate::error::Error;
@@ -10,6 +11,7 @@ use crate::pg::lock_timeout::{self, Bound};
 use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
+use crate::shared::rescues;
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -37,53 +39,45 @@ const A_FEW: i32 = 10;
 /// Milliseconds that it waits for a lock.
 const LOCK_TIMEOUT: i32 = 50;
 
-/// How far before its last rescue a session looks for leases that have expired since, in microseconds: a claim may commit
-/// late.
-const SLACK: i64 = 2_000_000;
-/// A look at all leases is this part of the time until the next one: under a transaction that is left open the index keeps
-/// an entry for each lease that ever was.
-const PART_OF_TIME: i64 = 20;
-
 thread_local! {
-    static LAST: Cell<i64> = const { Cell::new(0) };
-    /// When this session next looks at all leases.
-    static ALL_AT: Cell<i64> = const { Cell::new(i64::MIN) };
+    /// When this session last thought of a rescue on the side.
+    static THOUGHT: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Rescues a few jobs, at most once a second in each session that claims: sooner than upkeep comes round, and where nobody
-/// does any. Not in a transaction block, which might hold them for long; and whoever asks for something else does not
-/// wait for a lock that only the rescue needs.
+/// Rescues a few jobs, at most once a second among all sessions that claim: sooner than upkeep comes round, and where
+/// nobody does any. Not in a transaction block, which might hold them for long; and whoever asks for something else does
+/// not wait for a lock that only the rescue needs.
 pub fn on_the_side() {
     let now = xact::clock();
-    if (now - LAST.get()).abs() < PAUSE || guard::in_transaction_block() || !xact::may_write() {
+    if (now - THOUGHT.get()).abs() < PAUSE || guard::in_transaction_block() || !xact::may_write() {
         return;
     }
-    let looks_at_all = now >= ALL_AT.get() || LAST.get() > now;
-    let since = if looks_at_all { i64::MIN } else { LAST.get() - SLACK };
-    LAST.set(now);
+    THOUGHT.set(now);
+    let Some(look) = rescues::begin(LIVE_JOB.oid(), now, PAUSE) else { return };
     lock_timeout::become_setting();
     // What could not be had in time is left to the next one.
     let rescued = guard::apart(|| {
         let _bound = Bound::set(LOCK_TIMEOUT);
-        let rescued = spi::connect(|connection| rescue(connection, A_FEW, since));
+        let rescued = spi::connect(|connection| rescue(connection, A_FEW, look.since));
         Ok(Reply::success().field("rescued", rescued.total()))
     });
-    let is_all = rescued.is_ok_and(|rescued| rescued.total() < i64::from(A_FEW));
-    if !is_all {
-        ALL_AT.set(i64::MIN);
-    } else if looks_at_all {
-        let then = xact::clock();
-        ALL_AT.set(then + (then - now) * PART_OF_TIME);
-    }
+    look.end(xact::clock(), rescued.is_ok_and(|rescued| rescued.total() < i64::from(A_FEW)));
 }
 
 /// `rescue_expired`: at most `max_jobs`, those that expired first.
 pub fn expired(max_jobs: i32) -> Result<Reply, Error> {
-    let rescued = spi::connect(|connection| rescue(connection, max_jobs, i64::MIN));
-    Ok(Reply::success()
-        .field("rescued", rescued.pending)
-        .field("failed", rescued.failed)
-        .field("cancelled", rescued.cancelled))
+    Ok(spi::connect(|connection| rescue(connection, max_jobs, i64::MIN)).told())
+}
+
+/// The same, as often as upkeep comes round: mostly only those that have expired since the last time.
+pub fn since_last(max_jobs: i32) -> Result<Reply, Error> {
+    let look = rescues::begin(LIVE_JOB.oid(), xact::clock(), 0);
+    let since = look.as_ref().map_or(i64::MIN, |look| look.since);
+    let rescued = spi::connect(|connection| rescue(connection, max_jobs, since));
+    if let Some(look) = look {
+        look.end(xact::clock(), rescued.total() < i64::from(max_jobs));
+    }
+    Ok(rescued.told())
 }
 
 /// How many jobs became what.
@@ -97,6 +91,11 @@ impl Rescued {
     /// All of them.
     fn total(&self) -> i64 {
         self.pending + self.failed + self.cancelled
+    }
+
+    /// For a reply.
+    fn told(&self) -> Reply {
+        Reply::success().field("rescued", self.pending).field("failed", self.failed).field("cancelled", self.cancelled)
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Step {
 
 /// All steps in their order. Those that wait for locks come last.
 pub const STEPS: &[Step] = &[
-    Step { name: "rescue", run: || rescue::expired(MAX_RESCUED) },
+    Step { name: "rescue", run: || rescue::since_last(MAX_RESCUED) },
     Step { name: "make_partitions", run: || counted("partitions_made", &MAKE_PARTITIONS, Some(DAYS_AHEAD)) },
     Step { name: "move_finished", run: || counted("jobs_moved", &EMPTY_REST, Some(MAX_MOVED)) },
     Step { name: "sweep", run: || counted("jobs_deleted", &SWEEP, Some(MAX_DELETED)) },

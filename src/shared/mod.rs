@@ -4,6 +4,7 @@ pub mod counters;
 pub mod floor;
 pub mod floors;
 pub mod relaxed;
+pub mod rescues;
 mod waiters;
 pub mod wakes;
 pub mod workers;
@@ -17,6 +18,7 @@ struct Area {
     counters: counters::Table,
     floors: floors::Table,
     relaxed: relaxed::Table,
+    rescues: rescues::Table,
     wakes: wakes::Table,
     workers: workers::Table,
 }
