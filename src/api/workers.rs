@@ -248,7 +248,7 @@ fn hold_lease(job_id: Option<i64>, lease_token: Option<Text>) -> Jsonb {
 /// Says why a job does not run, by the conditions of the claim itself.
 ///
 /// - Replies: `success` with `job_status`, `runnable` (the next claim with room takes it), `jobs_ahead` (ready ones of the
-///   queue that come first, counted up to 10001) and `reasons`, each with a `reason` (`queue_paused`, `not_due`, `leased`,
+///   queue that come first; 1000 with `jobs_ahead_is_at_least` where there are more) and `reasons`, each with a `reason` (`queue_paused`, `not_due`, `leased`,
 ///   `lease_expired`, `cancel_requested`, `attempts_used_up`, `ended`; of a runnable one, and only where the library is preloaded,
 ///   `not_claimed_from`) and a `message`.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`.

@@ -11,6 +11,9 @@ use crate::shared::floors;
 use pgrx::pg_sys;
 use serde_json::{Value, json};
 
+/// The statement counts one more, and then stops.
+const MOST_AHEAD: i64 = 1_000;
+
 static LOOK: Statement = Statement::by_index(
     c"SELECT j.status::text, q.name,
              pg_catalog.to_jsonb(q.paused_at) OPERATOR(pg_catalog.#>>) '{}',
@@ -30,9 +33,9 @@ static LOOK: Statement = Statement::by_index(
                            AND b.ready_at OPERATOR(pg_catalog.<=) $2
                            AND (p.priority OPERATOR(pg_catalog.<) j.priority
                                OR ROW(b.ready_at, b.id) OPERATOR(pg_catalog.<) ROW(j.ready_at, j.id))
-                         LIMIT 10001
+                         LIMIT 1001
                      ) AS before
-                     LIMIT 10001
+                     LIMIT 1001
                  ) AS ahead)
              END, j.queue_id
       FROM foreman.any_job AS j
@@ -56,12 +59,14 @@ pub fn explain(job_id: i64) -> Result<Reply, Error> {
         if runnable {
             reasons.extend(unclaimed(&row));
         }
+        let ahead = row.bigint(14);
         Ok(Reply::success()
             .field("job_id", job_id)
             .field("queue", row.text(2).unwrap_or_default())
             .field("job_status", status.name())
             .field("runnable", runnable)
-            .optional("jobs_ahead", row.bigint(14))
+            .optional("jobs_ahead", ahead.map(|ahead| ahead.min(MOST_AHEAD)))
+            .optional("jobs_ahead_is_at_least", ahead.filter(|ahead| *ahead > MOST_AHEAD).map(|_| true))
             .field("reasons", Value::Array(reasons)))
     })
 }
