@@ -79,12 +79,12 @@ pub fn run_within(
     call.answer(outcome)
 }
 
-/// Runs a step of a call's work in a subtransaction of its own, so that a lock that it can't have in time costs only
-/// the step. Other failures are the whole call's.
+/// Runs a step of a call's work in a subtransaction of its own, so that a lock that it can't have, in time or for a
+/// deadlock, costs only the step. Other failures are the whole call's.
 pub fn apart(step: impl Fn() -> Result<Reply, Error>) -> Result<Reply, Error> {
     match attempt::attempt(None, &step) {
         Attempt::Ended(result) => result,
-        Attempt::Failed(failure) if failure.sqlstate() == "55P03" => Err(failure.into_error()),
+        Attempt::Failed(failure) if failure.is_deadlock() || failure.sqlstate() == "55P03" => Err(failure.into_error()),
         Attempt::Failed(failure) => failure.pass_on(),
     }
 }

@@ -89,7 +89,9 @@ pub fn run() -> Result<Reply, Error> {
     for step in STEPS {
         match guard::apart(step.run) {
             Ok(done) => reply = reply.with_fields_of(done),
-            Err(error) if error.code() == Code::DbTimeoutError => postponed.push(Value::from(step.name)),
+            Err(error) if matches!(error.code(), Code::DbTimeoutError | Code::DbDeadlock) => {
+                postponed.push(Value::from(step.name))
+            }
             Err(error) => return Err(error),
         }
     }
