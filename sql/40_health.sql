@@ -308,35 +308,25 @@ LEFT JOIN worst AS w ON true;
 COMMENT ON VIEW foreman.check_blocked_sessions IS
     'For how long sessions have been waiting for locks, and who is at the root: blocks others and does not wait.';
 
--- statement_timestamp() and not the clock, which would keep the planner from leaving older partitions out. What failed
--- is counted from an index of failures; what was completed only once something has failed.
 CREATE VIEW foreman.check_failed_jobs AS
-WITH ended AS NOT MATERIALIZED (
-    SELECT j.queue_id, j.status
-    FROM foreman.finished_job AS j
-    WHERE j.finished_at OPERATOR(pg_catalog.>=)
-        (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')
-    UNION ALL
-    SELECT j.queue_id, j.status
-    FROM foreman.finished_rest AS j
-    WHERE j.finished_at OPERATOR(pg_catalog.>=)
-        (pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')
+WITH ended AS MATERIALIZED (
+    SELECT f.queue_id,
+           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed,
+           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
+               AS completed
+    FROM foreman.figure_source() AS s
+    CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
+        pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f
+    GROUP BY f.queue_id
 ), by_queue AS MATERIALIZED (
-    SELECT q.name AS queue, pg_catalog.count(*) AS failed
+    SELECT q.name AS queue, e.failed
     FROM ended AS e
     JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) e.queue_id
-    WHERE e.status OPERATOR(pg_catalog.=) 'failed'
-    GROUP BY q.name
-), failed AS MATERIALIZED (
-    SELECT COALESCE(pg_catalog.sum(b.failed), 0)::bigint AS jobs
-    FROM by_queue AS b
+    WHERE e.failed OPERATOR(pg_catalog.>) 0
 ), counted AS MATERIALIZED (
-    SELECT f.jobs AS failed,
-           CASE WHEN f.jobs OPERATOR(pg_catalog.>) 0 THEN (
-               SELECT pg_catalog.count(*)
-               FROM ended AS e
-               WHERE e.status OPERATOR(pg_catalog.=) 'completed') END AS completed
-    FROM failed AS f
+    SELECT COALESCE(pg_catalog.sum(e.failed), 0)::bigint AS failed,
+           COALESCE(pg_catalog.sum(e.completed), 0)::bigint AS completed
+    FROM ended AS e
 )
 SELECT COALESCE(
            100.0::double precision OPERATOR(pg_catalog.*) c.failed
@@ -355,24 +345,14 @@ SELECT COALESCE(
 FROM counted AS c;
 COMMENT ON VIEW foreman.check_failed_jobs IS 'The share of failed jobs among those that ended within the last hour.';
 
--- One look into the ready index for each queue and priority: the first entry is the oldest.
 CREATE VIEW foreman.check_oldest_ready_job AS
 WITH clock AS MATERIALIZED (
     SELECT pg_catalog.clock_timestamp() AS at
 ), first AS MATERIALIZED (
-    SELECT q.name AS queue, pg_catalog.min(f.ready_at) AS ready_at
-    FROM foreman.queue AS q
-    CROSS JOIN pg_catalog.generate_series(0, 9) AS p (priority)
-    CROSS JOIN LATERAL (
-        SELECT j.ready_at
-        FROM foreman.live_job AS j
-        WHERE j.status OPERATOR(pg_catalog.=) 'pending'
-          AND j.queue_id OPERATOR(pg_catalog.=) q.id
-          AND j.priority OPERATOR(pg_catalog.=) p.priority
-        ORDER BY j.ready_at
-        LIMIT 1
-    ) AS f
-    GROUP BY q.name
+    SELECT q.name AS queue, f.oldest_ready_at AS ready_at
+    FROM foreman.figure_source() AS s
+    CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
+    JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) f.queue_id
 ), oldest AS MATERIALIZED (
     SELECT f.queue, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) f.ready_at)::double precision AS seconds
     FROM first AS f

@@ -45,8 +45,8 @@ COMMENT ON FUNCTION foreman.db_health IS
   `complete` is false where a check is `unknown`, which does not worsen the status.
 - `connection_pool` is the server''s own slots: `size` is those that ordinary roles can have, `checked_out` the
   client sessions, `overflow` those in reserved slots. Degraded from 75 percent, unhealthy above 90.
-- `database_stats` counts jobs; `success_rate` is the percentage of completed among completed and failed, null
-  where there are none. `checks` are the rows of `foreman.health_checks`, worst first; `warnings` names those that
+- `database_stats` counts jobs, exactly as of `as_of` (see `job_stats`); `success_rate` is the percentage of completed
+  among completed and failed, null where there are none. `checks` are the rows of `foreman.health_checks`, worst first; `warnings` names those that
   warn or fail.
 - Every role that may call it gets all figures, with or without pg_monitor; a query''s text is never among them.
   In a transaction it looks at the sessions anew, and so forgets what pg_stat_activity showed before.
@@ -144,21 +144,23 @@ COMMENT ON FUNCTION foreman.job_stats IS
 'Counts jobs by state, of one queue or of all.
 
 - `since_seconds`: of the jobs that ended, counts those of the last so many seconds, up to 10 years; NULL is all.
-  Live jobs are counted in any case.
+  Live jobs are counted in any case. `since` in the reply is the moment from which was counted: that one, or where so
+  many have ended the beginning of its quarter of an hour, of its hour on days that are over.
 - Replies: `success` with `pending` (of which `scheduled` are not due yet), `running`, `completed`, `failed`,
   `cancelled`, `total`, `success_rate` (percent of completed and failed; null where none) and
-  `oldest_ready_seconds`.
+  `oldest_ready_seconds`, exact as of a moment: `live_as_of` for the first three and the last, `as_of` for those that
+  ended. It is now where tables are small, else that of the last count by upkeep; docs/operations.md.
 - Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such queue).';
 
 COMMENT ON FUNCTION foreman.maintain IS
-'Does the upkeep: expired leases, partitions for the week ahead, finished jobs moved into them, and what no queue keeps
-any longer deleted.
+'Does the upkeep: expired leases, partitions for the week ahead, finished jobs moved into them, what no queue keeps any
+longer deleted, and jobs counted.
 
 - To be called every few seconds where leases are to be rescued, outside of a transaction block, which would hold its
   locks for longer. It waits at most 50 ms for a lock; what it can''t do at once the next call does.
 - Replies: `success` with the numbers `rescued`, `failed`, `cancelled` (as of `rescue_expired`), `partitions_made`,
-  `jobs_moved`, `jobs_deleted`, `partitions_emptied`, `partitions_dropped`, and `postponed`, the steps that could not
-  have their lock; `skipped` where another session is at it.
+  `jobs_moved`, `jobs_deleted`, `partitions_emptied`, `partitions_dropped`, `days_changed`, `days_counted`, `days_closed`,
+  `roll_ups` (of figures), and `postponed`, the steps that could not have their lock; `skipped` where another session is at it.
 - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `READ_ONLY`.';
 
 COMMENT ON FUNCTION foreman.configure_queue IS

@@ -13,7 +13,8 @@ WITH function_level (level, name) AS (
         ('worker', 'complete_job'), ('worker', 'complete_jobs'), ('worker', 'fail_job'), ('worker', 'fail_jobs'),
         ('worker', 'release_job'), ('worker', 'wait_for_jobs'), ('worker', 'ready_in'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
         ('monitor', 'db_health'), ('monitor', 'health_grade'), ('monitor', 'read_call_stats'), ('monitor', 'read_worker_status'),
-        ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'),
+        ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'), ('monitor', 'figure_source'),
+        ('monitor', 'live_figures'), ('monitor', 'ended_figures'), ('monitor', 'figures_since'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
         ('admin', 'set_setting_text'), ('admin', 'delete_setting'), ('admin', 'configure_queue'),
         ('admin', 'pause_queue'), ('admin', 'resume_queue'), ('admin', 'rescue_expired')

@@ -12,8 +12,8 @@ use pgrx::prelude::*;
 ///   `complete` is false where a check is `unknown`, which does not worsen the status.
 /// - `connection_pool` is the server's own slots: `size` is those that ordinary roles can have, `checked_out` the
 ///   client sessions, `overflow` those in reserved slots. Degraded from 75 percent, unhealthy above 90.
-/// - `database_stats` counts jobs; `success_rate` is the percentage of completed among completed and failed, null
-///   where there are none. `checks` are the rows of `foreman.health_checks`, worst first; `warnings` names those that
+/// - `database_stats` counts jobs, exactly as of `as_of` (see `job_stats`); `success_rate` is the percentage of completed
+///   among completed and failed, null where there are none. `checks` are the rows of `foreman.health_checks`, worst first; `warnings` names those that
 ///   warn or fail.
 /// - Every role that may call it gets all figures, with or without pg_monitor; a query's text is never among them.
 ///   In a transaction it looks at the sessions anew, and so forgets what pg_stat_activity showed before.

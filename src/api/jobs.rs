@@ -229,10 +229,12 @@ fn retry_job(job_id: Option<i64>) -> Jsonb {
 /// Counts jobs by state, of one queue or of all.
 ///
 /// - `since_seconds`: of the jobs that ended, counts those of the last so many seconds, up to 10 years; NULL is all.
-///   Live jobs are counted in any case.
+///   Live jobs are counted in any case. `since` in the reply is the moment from which was counted: that one, or where so
+///   many have ended the beginning of its quarter of an hour, of its hour on days that are over.
 /// - Replies: `success` with `pending` (of which `scheduled` are not due yet), `running`, `completed`, `failed`,
 ///   `cancelled`, `total`, `success_rate` (percent of completed and failed; null where none) and
-///   `oldest_ready_seconds`.
+///   `oldest_ready_seconds`, exact as of a moment: `live_as_of` for the first three and the last, `as_of` for those that
+///   ended. It is now where tables are small, else that of the last count by upkeep; docs/operations.md.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND` (no such queue).
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
@@ -246,14 +248,14 @@ fn job_stats(queue: default!(Option<Text>, "NULL"), since_seconds: default!(Opti
     })
 }
 
-/// Does the upkeep: expired leases, partitions for the week ahead, finished jobs moved into them, and what no queue keeps
-/// any longer deleted.
+/// Does the upkeep: expired leases, partitions for the week ahead, finished jobs moved into them, what no queue keeps any
+/// longer deleted, and jobs counted.
 ///
 /// - To be called every few seconds where leases are to be rescued, outside of a transaction block, which would hold its
 ///   locks for longer. It waits at most 50 ms for a lock; what it can't do at once the next call does.
 /// - Replies: `success` with the numbers `rescued`, `failed`, `cancelled` (as of `rescue_expired`), `partitions_made`,
-///   `jobs_moved`, `jobs_deleted`, `partitions_emptied`, `partitions_dropped`, and `postponed`, the steps that could not
-///   have their lock; `skipped` where another session is at it.
+///   `jobs_moved`, `jobs_deleted`, `partitions_emptied`, `partitions_dropped`, `days_changed`, `days_counted`, `days_closed`,
+///   `roll_ups` (of figures), and `postponed`, the steps that could not have their lock; `skipped` where another session is at it.
 /// - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]

@@ -32,7 +32,9 @@ extension_sql_file!(
     requires = ["waiting", diagnostics::read_worker_status]
 );
 extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["worker"]);
-extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["settings", health::db_health]);
+extension_sql_file!("../../sql/35_counted_days.sql", name = "counted_days", requires = ["settings"]);
+extension_sql_file!("../../sql/36_figures.sql", name = "figures", requires = ["counted_days"]);
+extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["figures", health::db_health]);
 extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["health", diagnostics::read_call_stats]);
 extension_sql_file!(
     "../../sql/80_comments.sql",

@@ -4,8 +4,7 @@ use crate::pg::activity;
 use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
 
-// Failures are counted from the index that has only them; what was completed is what remains. MATERIALIZED, since the
-// planner would count once for each time that a count is named.
+// MATERIALIZED, since the planner would count once for each time that a count is named.
 static DOCUMENT: Statement = Statement::new(
     c"WITH checks AS MATERIALIZED (
           SELECT c.name, c.status, c.value, c.unit, c.warn_threshold, c.fail_threshold, c.meaning, c.remedy,
@@ -38,22 +37,23 @@ static DOCUMENT: Statement = Statement::new(
           CROSS JOIN checks AS c
           JOIN words AS w ON w.status OPERATOR(pg_catalog.=) c.status
           WHERE c.name OPERATOR(pg_catalog.=) 'connections'
-      ), ended (jobs, failed, cancelled) AS MATERIALIZED (
-          SELECT (SELECT pg_catalog.count(*) FROM foreman.finished_job)
-                     OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM foreman.finished_rest),
-                 (SELECT pg_catalog.count(*) FROM foreman.finished_job AS j
-                  WHERE j.status OPERATOR(pg_catalog.=) 'failed')
-                     OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM foreman.finished_rest AS j
-                                             WHERE j.status OPERATOR(pg_catalog.=) 'failed'),
-                 (SELECT pg_catalog.count(*) FROM foreman.finished_job AS j
-                  WHERE j.status OPERATOR(pg_catalog.=) 'cancelled')
-                     OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM foreman.finished_rest AS j
-                                             WHERE j.status OPERATOR(pg_catalog.=) 'cancelled')
-      ), counted AS (
-          SELECT e.jobs OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM foreman.live_job) AS total,
-                 e.jobs OPERATOR(pg_catalog.-) e.failed OPERATOR(pg_catalog.-) e.cancelled AS completed,
-                 e.failed
-          FROM ended AS e
+      ), source AS MATERIALIZED (
+          SELECT f.live_roll_up, f.ended_roll_up, f.as_of FROM foreman.figure_source() AS f
+      ), counted AS MATERIALIZED (
+          SELECT pg_catalog.sum(c.jobs)::bigint AS total,
+                 COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
+                     AS completed,
+                 COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint
+                     AS failed
+          FROM (
+              SELECT NULL AS status, f.pending OPERATOR(pg_catalog.+) f.running AS jobs
+              FROM source AS s
+              CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
+              UNION ALL
+              SELECT f.status::text, f.jobs
+              FROM source AS s
+              CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, NULL) AS f
+          ) AS c
       )
       SELECT pg_catalog.jsonb_build_object(
           'status', d.status,
@@ -66,15 +66,17 @@ static DOCUMENT: Statement = Statement::new(
               'role', CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END),
           'connection_pool', p.pool,
           'database_stats', pg_catalog.jsonb_build_object(
-              'total_jobs', n.total,
+              'total_jobs', COALESCE(n.total, 0),
               'completed_jobs', n.completed,
               'failed_jobs', n.failed,
               'success_rate', pg_catalog.round(100.0 OPERATOR(pg_catalog.*) n.completed
-                  OPERATOR(pg_catalog./) NULLIF(n.completed OPERATOR(pg_catalog.+) n.failed, 0), 1)),
+                  OPERATOR(pg_catalog./) NULLIF(n.completed OPERATOR(pg_catalog.+) n.failed, 0), 1),
+              'as_of', pg_catalog.to_char(s.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')),
           'checks', d.checks,
           'warnings', COALESCE(d.warnings, '[]'))
       FROM document AS d
       CROSS JOIN pool AS p
+      CROSS JOIN source AS s
       CROSS JOIN counted AS n",
     &[],
 );

@@ -1,5 +1,5 @@
-//! Upkeep that somebody has to do now and then: expired leases, partitions for the days ahead, jobs moved into them, and
-//! what is kept no longer. A list of steps, so that a lock that one can't have holds up none of the others.
+//! Upkeep that somebody has to do now and then: expired leases, partitions for the days ahead, jobs moved into them, what
+//! is kept no longer, and figures. A list of steps, so that a lock that one can't have holds up none of the others.
 
 use super::rescue;
 use crate::error::{Code, Error};
@@ -18,6 +18,9 @@ const MAX_RESCUED: i32 = 1_000;
 const MAX_MOVED: i32 = 50_000;
 /// As above.
 const MAX_DELETED: i32 = 10_000;
+
+/// Changes in days that were counted, so many of which who asks for figures reads along in less than a millisecond.
+const MIN_ADDED: i32 = 1_000;
 
 // Two at once would make the same partition; the one that comes second has nothing to add.
 static BE_THE_ONE: Statement = Statement::new(
@@ -44,18 +47,31 @@ static TRUNCATE: Statement = Statement::new(c"SELECT foreman.truncate_partitions
 
 static DROP: Statement = Statement::new(c"SELECT foreman.drop_partitions()", &[]);
 
+static ADD_CHANGES: Statement = Statement::new(c"SELECT foreman.add_changes($1)", &[pg_sys::INT4OID]);
+
+static COUNT_DAYS: Statement = Statement::new(c"SELECT foreman.count_days()", &[]);
+
+static ROLL_UP: Statement = Statement::new(c"SELECT foreman.make_roll_up()", &[]);
+
+static CLOSE_DAYS: Statement = Statement::new(c"SELECT foreman.close_days()", &[]);
+
 /// A step: its name, and what it does, answered as numbers of what was done.
 pub struct Step {
     pub name: &'static str,
     pub run: fn() -> Result<Reply, Error>,
 }
 
-/// All steps in their order. Those that wait for locks come last.
+/// All steps in their order. Those that wait for locks come last; what is closed is counted the next time, when nobody is
+/// kept from it by the lock of the closing.
 pub const STEPS: &[Step] = &[
     Step { name: "rescue", run: || rescue::since_last(MAX_RESCUED) },
     Step { name: "make_partitions", run: || counted("partitions_made", &MAKE_PARTITIONS, Some(DAYS_AHEAD)) },
     Step { name: "move_finished", run: || counted("jobs_moved", &EMPTY_REST, Some(MAX_MOVED)) },
     Step { name: "sweep", run: || counted("jobs_deleted", &SWEEP, Some(MAX_DELETED)) },
+    Step { name: "add_changes", run: || counted("days_changed", &ADD_CHANGES, Some(MIN_ADDED)) },
+    Step { name: "count_days", run: || counted("days_counted", &COUNT_DAYS, None) },
+    Step { name: "roll_up", run: || counted("roll_ups", &ROLL_UP, None) },
+    Step { name: "close_days", run: || counted("days_closed", &CLOSE_DAYS, None) },
     Step { name: "truncate_partitions", run: || counted("partitions_emptied", &TRUNCATE, None) },
     Step { name: "drop_partitions", run: || counted("partitions_dropped", &DROP, None) },
 ];

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use crate::figures::{assert_exact, count_days, end_jobs};
 use foreman_tests::{Cluster, Database, Reply, Value};
 
 /// Jobs in every place and state, keys, settings: what the dump is to bring back.
@@ -135,4 +136,24 @@ fn a_restored_database_goes_on_where_the_other_stopped() {
     assert_eq!(set.succeeded()["version"], 3);
     session.call("create_job('a new queue')").succeeded();
     restored.assert_no_warning_in_the_log();
+}
+
+#[test]
+fn a_restored_database_counts_its_jobs_anew() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    end_jobs(&mut session, 1, 300);
+    count_days(&mut session);
+    let restored = Cluster::shared().empty_database();
+    let (dump_options, program, restore_options) = PLAIN;
+    restore(&dump(&db, dump_options), program, restore_options, &restored);
+
+    let mut session = restored.session();
+    assert_eq!(session.call("job_stats()").succeeded()["total"], 301);
+    assert_exact(&mut session, "restored");
+    count_days(&mut session);
+    assert_eq!(restored.see::<i64>("SELECT count(*) FROM foreman.finished_days WHERE is_counted"), 1);
+    assert_exact(&mut session, "counted anew");
+    session.run("DELETE FROM foreman.finished_job WHERE id % 2 = 0");
+    assert_exact(&mut session, "changed");
 }

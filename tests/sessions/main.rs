@@ -10,6 +10,8 @@ mod deadlock;
 mod dump_restore;
 mod execute;
 mod failures;
+mod figure_cost;
+mod figures;
 mod floors;
 mod health;
 mod isolation;

@@ -61,7 +61,7 @@ SELECT relname FROM pg_class WHERE relnamespace = 'foreman'::regnamespace AND re
 SELECT conrelid::regclass, conname FROM pg_constraint
 WHERE connamespace = 'foreman'::regnamespace AND conname ~ '_(pkey|key|check|fkey)[0-9]*$' ORDER BY 1, 2;
 
--- All that holds data is in a dump.
+-- All that holds data is in a dump, but for figures, which are counted anew.
 SELECT c.relname FROM pg_class AS c, pg_extension AS e
 WHERE e.extname = 'pg_foreman' AND c.relnamespace = 'foreman'::regnamespace AND c.relkind IN ('r', 'S')
     AND c.oid <> ALL (COALESCE(e.extconfig, '{}')) ORDER BY c.relname COLLATE "C";

@@ -34,10 +34,12 @@ CREATE TEMPORARY TABLE answer AS SELECT foreman.db_health() AS health;
 SELECT key, jsonb_typeof(value) AS type FROM answer, jsonb_each(health) ORDER BY key COLLATE "C";
 SELECT key, jsonb_typeof(value) AS type FROM answer, jsonb_each(health -> 'connection_pool') ORDER BY key COLLATE "C";
 SELECT health ->> 'status' AS status, health -> 'complete' AS complete, health -> 'warnings' AS warnings,
-       jsonb_pretty(health -> 'database_stats') AS database_stats
+       jsonb_pretty((health -> 'database_stats') - 'as_of') AS database_stats
 FROM answer;
 SELECT (health ->> 'timestamp')::timestamptz BETWEEN now() - interval '1 minute' AND clock_timestamp() AS is_now,
        health ->> 'timestamp' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$' AS is_utc
+FROM answer;
+SELECT (health -> 'database_stats' ->> 'as_of')::timestamptz BETWEEN now() - interval '1 minute' AND clock_timestamp() AS is_now
 FROM answer;
 SELECT DISTINCT key FROM answer, jsonb_array_elements(health -> 'checks') AS c, jsonb_object_keys(c) AS key
 ORDER BY key;
@@ -57,7 +59,7 @@ FROM foreman.health_checks WHERE name = 'oldest_ready_job';
 SELECT health ->> 'status' AS status, health -> 'complete' AS complete,
        jsonb_path_query_array(health, '$.checks[0 to 1].name') AS worst_first,
        jsonb_array_length(health -> 'warnings') AS warnings,
-       health -> 'database_stats' AS database_stats
+       (health -> 'database_stats') - 'as_of' AS database_stats
 FROM foreman.db_health() AS health;
 -- What failed more than an hour ago is history.
 UPDATE foreman.finished_rest SET finished_at = finished_at - interval '61 minutes';

@@ -4,19 +4,25 @@ DROP EXTENSION pg_foreman;
 CREATE EXTENSION pg_foreman;
 \pset null (null)
 
-SELECT jsonb_pretty(foreman.job_stats());
+SELECT jsonb_pretty(foreman.job_stats() - '{as_of,live_as_of}'::text[]);
 SELECT count(foreman.create_job('s')) FROM generate_series(1, 7) AS n;
 SELECT foreman.create_job('s', run_at => clock_timestamp() + interval '1 hour') ->> 'status' AS status;
 SELECT foreman.create_job('later', run_at => clock_timestamp() + interval '1 hour') ->> 'status' AS status;
 SELECT count(foreman.update_job_status(n, state))
 FROM (VALUES (1, 'running'), (2, 'completed'), (3, 'completed'), (4, 'failed'), (5, 'cancelled')) AS t (n, state);
-SELECT jsonb_pretty(foreman.job_stats() - 'oldest_ready_seconds');
-SELECT foreman.job_stats('s') - 'oldest_ready_seconds' AS stats;
+SELECT jsonb_pretty(foreman.job_stats() - '{as_of,live_as_of,oldest_ready_seconds}'::text[]);
+SELECT foreman.job_stats('s') - '{as_of,live_as_of,oldest_ready_seconds}'::text[] AS stats;
 -- Nothing ready, nothing that ended: null, not 0.
-SELECT foreman.job_stats('later') AS stats;
+SELECT foreman.job_stats('later') - '{as_of,live_as_of}'::text[] AS stats;
 SELECT (r -> 'oldest_ready_seconds')::numeric BETWEEN 0 AND 600 AS plausible FROM foreman.job_stats('s') AS r;
+-- Few jobs are counted now.
+SELECT r -> 'as_of' = r -> 'live_as_of' AS of_one_moment,
+       (r ->> 'as_of')::timestamptz BETWEEN statement_timestamp() AND clock_timestamp() AS is_now
+FROM foreman.job_stats() AS r;
 
--- Only what ended lately.
+-- Only what ended lately, from the moment that the reply names.
+SELECT clock_timestamp() - (r ->> 'since')::timestamptz BETWEEN interval '30 min' AND interval '31 min' AS exact
+FROM foreman.job_stats(since_seconds => 1800) AS r;
 UPDATE foreman.finished_rest SET finished_at = finished_at - interval '1 hour' WHERE id IN (2, 4);
 SELECT seconds, r -> 'completed' AS completed, r -> 'failed' AS failed, r -> 'cancelled' AS cancelled,
        r -> 'success_rate' AS success_rate

@@ -1,0 +1,55 @@
+//! What figures cost does not grow with the number of jobs.
+
+use crate::figures::{MANY, add_waiting, count_days, end_jobs, roll_up};
+use foreman_tests::{Cluster, Reply, Session, Value, json};
+
+#[test]
+fn explain_job_counts_no_more_than_a_thousand_jobs_ahead() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    let job = session.call("create_job('q', priority => 9)").succeeded().job_id();
+    let ahead = |session: &mut Session, more: i64| {
+        add_waiting(session, more);
+        let told = session.call(&format!("explain_job({job})")).succeeded();
+        (told["jobs_ahead"].clone(), told["jobs_ahead_is_at_least"].clone())
+    };
+    session.run("UPDATE foreman.live_job SET ready_at = ready_at + interval '1 microsecond'");
+    assert_eq!(ahead(&mut session, 1_000), (json!(900), Value::Null), "those of its own priority came later");
+    assert_eq!(ahead(&mut session, 1_000), (json!(1_000), json!(true)));
+}
+
+/// Pages that a call reads, its own statements included: the least of several, since the first ones read the catalog.
+fn pages(session: &mut Session, call: &str) -> i64 {
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT foreman.{call}");
+    let once = |session: &mut Session| {
+        let plan: Value = session.one(&explain, &[]);
+        let of = |what: &str| plan[0]["Plan"][what].as_i64().unwrap_or_else(|| panic!("{what} in {plan:#}"));
+        of("Shared Hit Blocks") + of("Shared Read Blocks")
+    };
+    (0..8).map(|_| once(session)).min().expect("there are several")
+}
+
+#[test]
+fn ten_times_the_jobs_cost_no_page_more() {
+    /// An index may be a level higher, and a few more tuples of ours dead.
+    const MOST_MORE: i64 = 20;
+    let db = Cluster::shared().database();
+    let (mut session, mut old) = (db.session(), db.session());
+    old.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM foreman.live_job");
+    let cost = |session: &mut Session, jobs: i64| {
+        end_jobs(session, 0, jobs);
+        end_jobs(session, 1, jobs);
+        add_waiting(session, jobs);
+        count_days(session);
+        // Its changes beyond the thousandth were added, and their rows are kept by the old snapshot.
+        session
+            .run("DELETE FROM foreman.finished_job WHERE id % 2 = 0 AND finished_at < date_trunc('day', now(), 'UTC')");
+        session.call("maintain()").succeeded();
+        roll_up(session);
+        ["job_stats()", "job_stats('q', 86400)", "db_health()"].map(|call| pages(session, call))
+    };
+    let (few, many) = (cost(&mut session, MANY), cost(&mut session, 10 * MANY));
+    println!("pages read by job_stats, of a day, and by db_health: {few:?}, with eleven times the jobs {many:?}");
+    old.run("COMMIT");
+    assert!(few.iter().zip(&many).all(|(few, many)| *many <= few + MOST_MORE), "{few:?} {many:?}");
+}
