@@ -143,7 +143,11 @@ impl Failure {
             | CaughtError::ErrorReport(report)
             | CaughtError::RustPanic { ereport: report, .. } => report,
         };
-        let seen = facts.filter(|_| matches!(caught, CaughtError::PostgresError(_)));
+        let seen = match caught {
+            CaughtError::PostgresError(_) => facts,
+            CaughtError::ErrorReport(_) => raise::caught(),
+            CaughtError::RustPanic { .. } => None,
+        };
         // A panic's text may have a NUL in it, for which neither a jsonb nor a C string has a place.
         let text = |text: &str| text.replace('\0', " ");
         let facts = seen.unwrap_or_else(|| Facts {

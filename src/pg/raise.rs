@@ -19,6 +19,8 @@ struct Pending {
     fields: Vec<(c_int, CString)>,
     context: Option<CString>,
     callback: Option<Box<pg_sys::ErrorContextCallback>>,
+    /// All that was said, for a guard further out that catches the error before it is reported.
+    facts: Option<Facts>,
 }
 
 thread_local! {
@@ -27,6 +29,7 @@ thread_local! {
 
 /// Raises an ERROR as `facts` say. DETAIL, HINT and CONTEXT are shown as far as they are there.
 pub fn raise(facts: Facts) -> ! {
+    let said = facts.clone();
     let c_string = |text: String| CString::new(text).unwrap_or_default();
     let fields = [
         (pg_sys::PG_DIAG_SCHEMA_NAME, facts.schema),
@@ -51,6 +54,7 @@ pub fn raise(facts: Facts) -> ! {
             fields,
             context: facts.context.map(c_string),
             callback: Some(callback),
+            facts: Some(said),
         });
     }
     let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, facts.message, "pg_foreman");
@@ -62,6 +66,11 @@ pub fn raise(facts: Facts) -> ! {
     }
     report.report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
+}
+
+/// What was raised and then caught, without having been reported: pgrx's report of it lacks the SQLSTATE.
+pub fn caught() -> Option<Facts> {
+    PENDING.with_borrow_mut(|pending| pending.facts.take())
 }
 
 /// Adds what is pending to the report that is being made, once.

@@ -171,3 +171,18 @@ fn a_fast_shutdown_is_held_up_by_no_call_wherever_it_is() {
         assert_terminated(call, &cluster, start);
     }
 }
+
+#[test]
+fn a_cancel_and_the_time_limit_reach_into_a_step_of_upkeep() {
+    let db = Cluster::shared().database();
+    let slow = "CREATE OR REPLACE FUNCTION foreman.count_days() RETURNS bigint LANGUAGE sql
+                AS 'SELECT pg_catalog.count(pg_catalog.pg_sleep(60))'";
+    db.session().run(slow);
+    let running = db.session().background(|s| s.try_call("maintain()"));
+    db.await_asleep(running.pid);
+    running.interrupt();
+    let (mut session, outcome) = running.finish();
+    assert_eq!(sqlstate(&outcome.expect_err("no reply")), QUERY_CANCELED);
+    session.set("foreman.query_timeout", "200ms");
+    session.call("maintain()").failed_with("DB_TIMEOUT_ERROR");
+}
