@@ -128,6 +128,12 @@ impl Floor {
         (self.count > 0 || open.is_some()).then_some(look)
     }
 
+    /// The same for somebody who has made something ready here himself, and has not told yet.
+    pub fn look_from(&self, own: Position) -> Look {
+        let open = Range { from: self.open.from.min(own), ..self.open };
+        Look { ranges: self.ranges, count: self.count, open: Some(open), arrivals: self.arrivals }
+    }
+
     /// What somebody is to walk who does not rely on what has been told: from `back` microseconds below the open end on.
     pub fn look_back(&self, back: i64) -> Look {
         let from = Position { at: self.open.from.at.saturating_sub(back), id: i64::MIN };

@@ -125,8 +125,15 @@ impl Entry {
         let is_shared = are_shared();
         let back = looks_back.map_or(0, |which| LOOKS_BACK[which]);
         let is_told_all = is_shared && looks_back.is_none();
-        let look = |floor: &Floor| if is_told_all { floor.look(now) } else { Some(floor.look_back(back)) };
-        let looks = self.floors.each_ref().map(look);
+        let made = made_here(self.key);
+        let mut looks = [None; PRIORITIES];
+        for (priority, (floor, look)) in self.floors.iter().zip(&mut looks).enumerate() {
+            *look = match made[priority] {
+                _ if !is_told_all => Some(floor.look_back(back)),
+                Some(own) => Some(floor.look_from(own)),
+                None => floor.look(now),
+            };
+        }
         let idle = self.floors.iter().zip(&looks).filter(|(_, look)| !look.is_some_and(|look| look.has_open()));
         let next_due = idle.map(|(floor, _)| floor.next_due()).min().unwrap_or(i64::MAX);
         View { key: self.key, born: self.born, is_complete: self.is_complete, looks, next_due, looks_back }
@@ -287,6 +294,11 @@ pub fn made_ready(table: u32, queue: i32, priority: i32, from: Position, to: Pos
         let (first, last) = made.entry((key, priority)).or_insert((from, to));
         (*first, *last) = ((*first).min(from), (*last).max(to));
     });
+}
+
+/// From where on this transaction has made something ready in each priority of a queue.
+fn made_here(key: Key) -> [Option<Position>; PRIORITIES] {
+    MADE.with_borrow(|made| std::array::from_fn(|priority| Some(made.get(&(key, priority))?.0)))
 }
 
 /// The transaction is about to be prepared: COMMIT PREPARED runs elsewhere, and tells nobody.

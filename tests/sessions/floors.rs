@@ -116,6 +116,20 @@ fn a_claim_that_is_rolled_back_gives_its_job_to_the_next() {
 }
 
 #[test]
+fn a_transaction_can_claim_what_it_has_made_ready_itself() {
+    for cluster in [Cluster::shared(), Cluster::preloaded()] {
+        let db = cluster.database();
+        let mut session = db.session();
+        a_thousand(&mut session);
+        assert_eq!(claimed(&mut session, 1), [0; 0]);
+        session.run("BEGIN");
+        let own = create(&mut session);
+        assert_eq!(claimed(&mut session, 1), [own]);
+        session.run("COMMIT");
+    }
+}
+
+#[test]
 fn a_row_that_nobody_told_of_is_found_within_seconds() {
     for cluster in [Cluster::shared(), Cluster::preloaded()] {
         let db = cluster.database();
