@@ -41,6 +41,18 @@ FROM pg_catalog.jsonb_to_recordset(foreman.read_call_stats() OPERATOR(pg_catalog
 COMMENT ON VIEW foreman.call_stats IS
     'Calls of each function. scope is server (preloaded: of all sessions and databases since the start) or backend (this session''s own).';
 
+CREATE VIEW foreman.floor_stats AS
+SELECT q.name AS queue, pg_catalog.to_timestamp(f.last_claim) AS last_claim_at, f.looks_back, f.found_by_look_back
+FROM pg_catalog.jsonb_to_recordset(foreman.read_floor_stats() OPERATOR(pg_catalog.->) 'queues') AS f (
+    queue_id integer,
+    last_claim double precision,
+    looks_back bigint,
+    found_by_look_back bigint
+)
+JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) f.queue_id;
+COMMENT ON VIEW foreman.floor_stats IS
+    'Queues that have floors, and the jobs that claims found only by a look below them: 0, unless rows were written by hand. Empty without preload.';
+
 CREATE VIEW foreman.queues AS
 SELECT q.name AS queue, q.paused_at, q.lease_seconds, q.max_attempts, q.default_priority, q.backoff,
        q.backoff_base_seconds, q.backoff_factor, q.backoff_cap_seconds, q.backoff_jitter, q.max_run_seconds,

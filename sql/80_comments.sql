@@ -24,6 +24,11 @@ COMMENT ON FUNCTION foreman.read_worker_status IS
 
 - Replies: `success` with `enabled`, which is false without preload and where `foreman.max_workers` is 0, and `steps`.';
 
+COMMENT ON FUNCTION foreman.read_floor_stats IS
+'Answers what claims have found below their floors, queue by queue: `foreman.floor_stats` is made of it.
+
+- Replies: `success` with `queues`, those of this database that have floors in shared memory: none without preload.';
+
 COMMENT ON FUNCTION foreman.execute IS
 'Runs one statement of the caller''s under the guard: in a savepoint, retried on deadlock, bounded in time.
 

@@ -2,10 +2,12 @@
 
 use crate::error::{Code, Error};
 use crate::guc;
+use crate::jobs::live::LIVE_JOB;
 use crate::pg::datum::Jsonb;
 use crate::pg::jsonb::{self, Kind};
 use crate::reply::Reply;
 use crate::shared::counters::{self, Snapshot};
+use crate::shared::floors::{self, Figures};
 use crate::shared::workers;
 use crate::worker;
 use serde_json::{Value, json};
@@ -41,11 +43,29 @@ fn entry(snapshot: &Snapshot, scope: &str) -> Value {
     })
 }
 
-/// `read_worker_status`. Times are seconds since 1970.
-pub fn worker_status() -> Reply {
+/// A time as seconds since 1970; 0 is never.
+fn time(at: i64) -> Option<f64> {
     /// Seconds from 1970 to 2000.
     const EPOCH: f64 = 946_684_800.0;
-    let time = |at: i64| (at != 0).then_some(at as f64 / 1e6 + EPOCH);
+    (at != 0).then_some(at as f64 / 1e6 + EPOCH)
+}
+
+/// `read_floor_stats`.
+pub fn floor_stats() -> Reply {
+    let queue = |figures: Figures| {
+        json!({
+            "queue_id": figures.queue,
+            "last_claim": time(figures.looked_at),
+            "looks_back": figures.looks_back,
+            "found_by_look_back": figures.found,
+        })
+    };
+    let queues: Value = floors::figures(LIVE_JOB.oid()).into_iter().map(queue).collect();
+    Reply::success().field("queues", queues)
+}
+
+/// `read_worker_status`.
+pub fn worker_status() -> Reply {
     let steps: Value = workers::reports()
         .into_iter()
         .map(|report| {

@@ -33,3 +33,12 @@ fn read_call_stats() -> Jsonb {
 fn read_worker_status() -> Jsonb {
     guard::run(Function::ReadWorkerStatus, || Ok(diagnostics::worker_status()))
 }
+
+/// Answers what claims have found below their floors, queue by queue: `foreman.floor_stats` is made of it.
+///
+/// - Replies: `success` with `queues`, those of this database that have floors in shared memory: none without preload.
+#[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn read_floor_stats() -> Jsonb {
+    guard::run(Function::ReadFloorStats, || Ok(diagnostics::floor_stats()))
+}

@@ -35,7 +35,11 @@ extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = [
 extension_sql_file!("../../sql/35_counted_days.sql", name = "counted_days", requires = ["settings"]);
 extension_sql_file!("../../sql/36_figures.sql", name = "figures", requires = ["counted_days"]);
 extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["figures", health::db_health]);
-extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["health", diagnostics::read_call_stats]);
+extension_sql_file!(
+    "../../sql/50_views.sql",
+    name = "views",
+    requires = ["health", diagnostics::read_call_stats, diagnostics::read_floor_stats]
+);
 extension_sql_file!(
     "../../sql/80_comments.sql",
     name = "comments",
@@ -43,6 +47,7 @@ extension_sql_file!(
         access::grant_access,
         diagnostics::check,
         diagnostics::read_call_stats,
+        diagnostics::read_floor_stats,
         diagnostics::read_worker_status,
         execute::execute,
         health::db_health,

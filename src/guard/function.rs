@@ -86,5 +86,6 @@ functions! {
     Maintain "maintain" Write,
     GrantAccess "grant_access" Write,
     ReadCallStats "read_call_stats" Read,
+    ReadFloorStats "read_floor_stats" Read,
     ReadWorkerStatus "read_worker_status" Read,
 }

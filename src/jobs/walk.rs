@@ -4,7 +4,7 @@ use super::live::column;
 use crate::pg::rows::{Key, Rows, Scan, Step, Taken};
 use crate::pg::spi::{self, Statement};
 use crate::pg::xact;
-use crate::shared::floor::{Blocked, Position, Range, Walked};
+use crate::shared::floor::{Look, Position, Range, Track};
 use crate::shared::floors::{self, View};
 use pgrx::pg_sys;
 
@@ -51,13 +51,12 @@ pub fn due(rows: &Rows, queue: i32, now: i64, meet: Meet) -> Option<i64> {
 fn through(scan: &mut Scan, view: &View, queue: i32, now: i64, meet: Meet, dead: &mut u32) -> i64 {
     let mut next_due = view.next_due();
     for (priority, look) in view.looks() {
-        let mut walk = Walk { now, dead, later: 0, next_due: i64::MAX, is_empty: true };
+        let mut walk = Walk { view, priority, look, now, dead, later: 0, next_due: i64::MAX, is_empty: true };
         for range in look.walks() {
             let (from, to) = (range.from, range.to);
             let [from, to] = [Key::place_from(from.at, from.id), Key::place_to(to.at, to.id)];
             scan.start(&[Key::integer(queue), Key::smallint(priority as i16), from, to]);
-            let tell = |walked: &Walked| view.settle(priority, look, &range, walked, now);
-            if walk.range(scan, &range, meet, &tell) == Go::Home {
+            if walk.range(scan, &range, meet) == Go::Home {
                 return now;
             }
         }
@@ -80,6 +79,9 @@ fn prepared() -> Vec<u64> {
 
 /// A walk through one priority.
 struct Walk<'a> {
+    view: &'a View,
+    priority: usize,
+    look: &'a Look,
     now: i64,
     /// Entries come by that can't be seen.
     dead: &'a mut u32,
@@ -92,7 +94,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks through a range, and tells what it has found.
-    fn range(&mut self, scan: &mut Scan, range: &Range, meet: Meet, tell: &dyn Fn(&Walked)) -> Go {
+    fn range(&mut self, scan: &mut Scan, range: &Range, meet: Meet) -> Go {
         let mut track = Track::of(range);
         let go = loop {
             let step = scan.step();
@@ -113,7 +115,11 @@ impl Walk<'_> {
             // The index has no others, unless somebody has made it anew without its condition.
             if step == Step::Row && scan.is_label(column::STATUS, c"pending") {
                 let taken = scan.taken();
-                track.pending(place, taken);
+                track.pending(place, holder(taken));
+                // Of what is made ready in this transaction others will be told at its end.
+                if taken == Taken::No && !scan.is_own() {
+                    self.view.meets(self.priority, place, self.now);
+                }
                 if meet(scan, taken) == Go::Home {
                     break Go::Home;
                 }
@@ -121,17 +127,22 @@ impl Walk<'_> {
                 track.not_pending(place);
                 *self.dead += 1;
                 if self.dead.is_multiple_of(WINDOW) {
-                    tell(&track.walked());
+                    self.tell(range, &track);
                     pgrx::check_for_interrupts!();
                 }
             }
         };
-        self.is_empty &= track.first.is_none() && go == Go::On;
+        self.is_empty &= track.is_empty() && go == Go::On;
+        self.tell(range, &track);
+        go
+    }
+
+    /// Tells the floor what the walk has come by so far.
+    fn tell(&self, range: &Range, track: &Track) {
         let walked = track.walked();
         if walked.clear_to > range.from || walked.blocked.is_some() {
-            tell(&walked);
+            self.view.settle(self.priority, self.look, range, &walked, self.now);
         }
-        go
     }
 
     /// Notes an entry that is due later; whether it says when the next job is.
@@ -145,65 +156,10 @@ impl Walk<'_> {
     }
 }
 
-/// What a walk through a range has come by, as far as the floor needs to know.
-struct Track {
-    clear_to: Position,
-    /// Behind the last entry.
-    reached: Position,
-    first: Option<Position>,
-    /// The entries that it begins with and one transaction holds.
-    run: Option<(Position, Position, pg_sys::TransactionId)>,
-    /// The first one behind the run.
-    behind: Option<Position>,
-}
-
-impl Track {
-    /// At the beginning.
-    fn of(range: &Range) -> Track {
-        Track { clear_to: range.from, reached: range.from, first: None, run: None, behind: None }
-    }
-
-    /// Nothing pending is here.
-    fn not_pending(&mut self, place: Position) {
-        self.reached = place.next();
-        if self.first.is_none() {
-            self.clear_to = place.next();
-        }
-    }
-
-    /// A job that the snapshot sees pending.
-    fn pending(&mut self, place: Position, taken: Taken) {
-        self.reached = place.next();
-        if self.behind.is_some() {
-            return;
-        }
-        match (self.first, &mut self.run, taken) {
-            (None, _, Taken::By(holder)) => self.run = Some((place, place, holder)),
-            (Some(_), Some((_, last, holder)), Taken::By(other)) if *holder == other => *last = place,
-            (Some(_), ..) => self.behind = Some(place),
-            (None, ..) => {}
-        }
-        if self.first.is_none() {
-            self.first = Some(place);
-            self.clear_to = place;
-        }
-    }
-
-    /// The index has no more in this range.
-    fn has_ended(&mut self, range: &Range) {
-        if self.first.is_none() && range.to < Position::LAST {
-            self.clear_to = range.to.next();
-        }
-    }
-
-    /// What to tell the floor.
-    fn walked(&self) -> Walked {
-        let blocked = self.run.map(|(first, last, holder)| Blocked {
-            first,
-            last,
-            holder: xact::full_id(holder),
-            behind: self.behind.unwrap_or(self.reached),
-        });
-        Walked { clear_to: self.clear_to, blocked }
+/// The transaction that has a job locked.
+fn holder(taken: Taken) -> Option<u64> {
+    match taken {
+        Taken::By(transaction) => Some(xact::full_id(transaction)),
+        Taken::No | Taken::Changed => None,
     }
 }

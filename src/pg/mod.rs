@@ -21,6 +21,7 @@ pub mod process;
 pub mod raise;
 pub mod random;
 pub mod rows;
+mod scan_keys;
 pub mod shmem;
 pub mod spi;
 pub mod statement;

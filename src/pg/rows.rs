@@ -6,6 +6,8 @@
 use super::compat;
 use super::datum::{Jsonb, Text, Uuid};
 use super::document::Member;
+pub use super::scan_keys::Key;
+use super::scan_keys::ScanKeys;
 use super::spi::Bind;
 use super::table::{Open, Table, Value};
 use super::xact;
@@ -153,96 +155,6 @@ impl Drop for Rows {
             pg_sys::FreeExecutorState(self.state);
             pg_sys::pfree(self.target.cast());
             pg_sys::CommandCounterIncrement();
-        }
-    }
-}
-
-/// What a walk asks of its index. Comparisons are those of the columns' types, one column after the other.
-pub enum Key {
-    /// Of the next column.
-    Column { strategy: u32, function: u32, datum: pg_sys::Datum },
-    /// Of the next two together, a `timestamptz` and a `bigint`.
-    Place { strategy: u32, at: i64, id: i64 },
-}
-
-impl Key {
-    /// An `integer` column equals this.
-    pub fn integer(value: i32) -> Key {
-        let (strategy, function) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_INT4EQ);
-        Key::Column { strategy, function, datum: value.into() }
-    }
-
-    /// A `smallint` column equals this.
-    pub fn smallint(value: i16) -> Key {
-        let (strategy, function) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_INT2EQ);
-        Key::Column { strategy, function, datum: value.into() }
-    }
-
-    /// A `bigint` column equals this.
-    pub fn bigint(value: i64) -> Key {
-        let (strategy, function) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_INT8EQ);
-        Key::Column { strategy, function, datum: value.into() }
-    }
-
-    /// A `timestamptz` column and the `bigint` column behind it are, as a row, no less than these.
-    pub fn place_from(at: i64, id: i64) -> Key {
-        Key::Place { strategy: pg_sys::BTGreaterEqualStrategyNumber, at, id }
-    }
-
-    /// The same, no greater than these.
-    pub fn place_to(at: i64, id: i64) -> Key {
-        Key::Place { strategy: pg_sys::BTLessEqualStrategyNumber, at, id }
-    }
-}
-
-/// Most keys of a walk.
-const MAX_KEYS: usize = 4;
-
-/// The keys of a walk as the server has them. What compares rows points to the comparisons of the columns, which have to
-/// stay where they are.
-#[derive(Default)]
-struct ScanKeys {
-    keys: [pg_sys::ScanKeyData; MAX_KEYS],
-    columns: Box<[[pg_sys::ScanKeyData; 2]; MAX_KEYS]>,
-    count: usize,
-    /// Whether the walk asks where entries are.
-    has_places: bool,
-}
-
-impl ScanKeys {
-    /// Puts keys in the place of those that were there.
-    fn set(&mut self, keys: &[Key]) {
-        debug_assert!(keys.len() <= MAX_KEYS);
-        let mut number = 1;
-        self.count = keys.len().min(MAX_KEYS);
-        for (place, key) in keys.iter().take(MAX_KEYS).enumerate() {
-            match *key {
-                Key::Column { strategy, function, datum } => {
-                    let key = &mut self.keys[place];
-                    // SAFETY: the key is ours; the function compares two values of the column's type.
-                    unsafe { pg_sys::ScanKeyInit(key, number, strategy as u16, function.into(), datum) };
-                    number += 1;
-                }
-                Key::Place { strategy, at, id } => {
-                    let key = &mut self.columns[place];
-                    let [first, second] = key;
-                    let compare = [(pg_sys::F_TIMESTAMPTZ_CMP, at), (pg_sys::F_BTINT8CMP, id)];
-                    for (offset, (key, (function, value))) in [first, second].into_iter().zip(compare).enumerate() {
-                        let number = number + offset as i16;
-                        // SAFETY: as above; of rows, the operator class's own comparison.
-                        unsafe { pg_sys::ScanKeyInit(key, number, strategy as u16, function.into(), value.into()) };
-                        key.sk_flags = pg_sys::SK_ROW_MEMBER as i32 | [0, pg_sys::SK_ROW_END as i32][offset];
-                    }
-                    self.keys[place] = pg_sys::ScanKeyData {
-                        sk_flags: pg_sys::SK_ROW_HEADER as i32,
-                        sk_attno: number,
-                        sk_strategy: strategy as u16,
-                        sk_argument: pg_sys::Datum::from(key.as_mut_ptr()),
-                        ..Default::default()
-                    };
-                    self.has_places = true;
-                }
-            }
         }
     }
 }
@@ -405,13 +317,9 @@ impl Scan<'_> {
     /// Whether another transaction has changed the row since it was seen, or is about to: what an update would find as
     /// well, after all that goes before it. Where that is not plain the answer is no.
     pub fn taken(&self) -> Taken {
-        // SAFETY: a slot of this kind holds a tuple of its page, which stays pinned until the walk goes on; the fields are
-        // those that any scan reads without a lock.
+        let Some(header) = self.header() else { return Taken::No };
+        // SAFETY: the fields are those that any scan reads without a lock; the others ask about transactions by number.
         unsafe {
-            if !ptr::eq((*self.slot).tts_ops, &raw const pg_sys::TTSOpsBufferHeapTuple) {
-                return Taken::No;
-            }
-            let header = &*(*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_data;
             let (flags, xmax) = (u32::from(header.t_infomask), header.t_choice.t_heap.t_xmax);
             let is_lock = flags & pg_sys::HEAP_XMAX_LOCK_ONLY != 0;
             // A lock for a foreign key's check is compatible with an update that leaves the key.
@@ -428,6 +336,22 @@ impl Scan<'_> {
             } else {
                 Taken::No
             }
+        }
+    }
+
+    /// Whether this transaction has written the row as it is.
+    pub fn is_own(&self) -> bool {
+        // SAFETY: the field is read as any scan does; the question is about this backend's own transactions.
+        self.header()
+            .is_some_and(|header| unsafe { pg_sys::TransactionIdIsCurrentTransactionId(header.t_choice.t_heap.t_xmin) })
+    }
+
+    /// The row's own header, if the row is of the usual kind.
+    fn header(&self) -> Option<&pg_sys::HeapTupleHeaderData> {
+        // SAFETY: a slot of this kind holds a tuple of its page, which stays pinned until the walk goes on.
+        unsafe {
+            ptr::eq((*self.slot).tts_ops, &raw const pg_sys::TTSOpsBufferHeapTuple)
+                .then(|| &*(*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_data)
         }
     }
 

@@ -83,6 +83,18 @@ pub fn with_part<E: Shareable, R>(number: u32, work: impl FnOnce(&mut [E]) -> R)
     }))
 }
 
+/// How many entries the array has.
+pub fn entries() -> usize {
+    PART.load(Ordering::Relaxed) * PARTS
+}
+
+/// Works on one part after the other; not at all without preload. As for `with_part`.
+pub fn with_all<E: Shareable>(mut work: impl FnMut(&mut [E])) {
+    for number in 0..PARTS as u32 {
+        with_part(number, &mut work);
+    }
+}
+
 /// A lock that is held. Taking it holds off interrupts. If whoever holds it is killed, the server starts anew with fresh
 /// memory.
 struct Held(*mut pg_sys::LWLock);

@@ -7,6 +7,11 @@
 //! is a range of its own. So neither an abort nor a late commit needs more than that, and a floor that is wrong costs time
 //! and no job.
 
+#[path = "floor/track.rs"]
+mod track;
+
+pub use track::Track;
+
 /// A place in the ready index, within its queue and priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -36,6 +41,8 @@ const NEAR: i64 = 5_000;
 /// Microseconds that the beginning of a range may stay behind a locked entry, before that becomes a range of its own. As
 /// many dead entries as are made meanwhile are walked by each claim.
 const STUCK: i64 = 50_000;
+/// Microseconds within which whoever has committed says what has arrived. It follows at once, unless the process is held up.
+const TELLS_WITHIN: i64 = 10_000_000;
 
 /// Where something may be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +57,7 @@ pub struct Range {
 }
 
 /// What a claim is to walk.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Look {
     ranges: [Range; MAX_RANGES],
     count: usize,
@@ -79,7 +86,7 @@ impl Look {
 }
 
 /// A run of entries that one other transaction has locked, at the beginning of what is not clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Blocked {
     pub first: Position,
     pub last: Position,
@@ -89,7 +96,7 @@ pub struct Blocked {
 }
 
 /// What a walk has found.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Walked {
     /// The snapshot saw nothing pending between the range's beginning and here.
     pub clear_to: Position,
@@ -106,17 +113,31 @@ pub struct Floor {
     recent: [Position; RECENT],
     /// Nothing is due at the open end before.
     next_due: i64,
+    /// Jobs that only a look back has found.
+    found: u64,
+    late: Late,
+}
+
+/// What the last look back has found where a look would not have gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Late {
+    first: Position,
+    last: Position,
+    count: u64,
+    since: i64,
 }
 
 /// A range that is not in use.
 const UNUSED: Range = Range { from: Position::FIRST, to: Position::FIRST, holder: 0, since: 0 };
+/// Nothing was found late.
+const NONE_LATE: Late = Late { first: Position::LAST, last: Position::FIRST, count: 0, since: 0 };
 
 impl Default for Floor {
     /// Where nothing is known.
     fn default() -> Self {
         let open = Range { from: Position::FIRST, to: Position::LAST, holder: 0, since: 0 };
         let (ranges, recent) = ([UNUSED; MAX_RANGES], [Position::FIRST; RECENT]);
-        Floor { ranges, count: 0, open, arrivals: 0, recent, next_due: i64::MIN }
+        Floor { ranges, count: 0, open, arrivals: 0, recent, next_due: i64::MIN, found: 0, late: NONE_LATE }
     }
 }
 
@@ -135,10 +156,44 @@ impl Floor {
     }
 
     /// What somebody is to walk who does not rely on what has been told: from `back` microseconds below the open end on.
-    pub fn look_back(&self, back: i64) -> Look {
+    pub fn look_back(&mut self, back: i64) -> Look {
+        self.late = NONE_LATE;
         let from = Position { at: self.open.from.at.saturating_sub(back), id: i64::MIN };
         let open = if back > 0 { Range { from, ..self.open } } else { self.open };
         Look { ranges: self.ranges, count: self.count, open: Some(open), arrivals: self.arrivals }
+    }
+
+    /// A look back meets a job that it could take. It is counted where a look would not have come by it: nobody has told
+    /// of it, or is just about to.
+    pub fn meets(&mut self, place: Position, now: i64) {
+        if self.hides(place, now) {
+            let Late { first, last, count, .. } = self.late;
+            self.late = Late { first: first.min(place), last: last.max(place), count: count + 1, since: now };
+            self.found += 1;
+        }
+    }
+
+    /// A look back is over. What it has found so is seldom alone: claims begin there again.
+    pub fn has_looked_back(&mut self) {
+        if self.late.count > 0 {
+            let first = self.late.first;
+            self.note(first);
+            self.next_due = self.next_due.min(first.at);
+            self.open.from = self.open.from.min(first);
+            self.tidy();
+        }
+    }
+
+    /// How many jobs only a look back has found.
+    pub fn found(&self) -> u64 {
+        self.found
+    }
+
+    /// Whether a look at this time passes a place over, and not because a transaction holds what is there.
+    pub fn hides(&self, place: Position, now: i64) -> bool {
+        let is_in = |range: &Range| range.from <= place && place <= range.to;
+        let is_open = self.open.from <= place && self.next_due <= now;
+        !is_open && !self.ranges[..self.count].iter().any(is_in)
     }
 
     /// When the next one is due at the open end, as far as is known.
@@ -151,8 +206,18 @@ impl Floor {
     pub fn arrived(&mut self, from: Position, to: Position, holder: u64, now: i64) {
         self.note(from);
         self.next_due = self.next_due.min(from.at);
+        self.take_back(from, to, now);
         if holder != 0 || from < self.open.from {
             self.insert(Range { from, to, holder, since: now });
+        }
+    }
+
+    /// What arrives was seen before it was told of, if a look back has just found it.
+    fn take_back(&mut self, from: Position, to: Position, now: i64) {
+        let Late { first, last, count, since } = self.late;
+        if from <= last && first <= to && now - since < TELLS_WITHIN {
+            self.found -= count;
+            self.late = NONE_LATE;
         }
     }
 
@@ -301,4 +366,5 @@ impl Floor {
 }
 
 #[cfg(test)]
+#[path = "floor/tests.rs"]
 mod tests;

@@ -49,6 +49,8 @@ pub struct Entry {
     is_complete: bool,
     looked_at: i64,
     looks_back_at: [i64; LOOKS_BACK.len()],
+    /// How many looks back there were.
+    looks_back: u64,
     floors: [Floor; PRIORITIES],
 }
 
@@ -84,6 +86,7 @@ impl Entry {
             is_complete: false,
             looked_at: now,
             looks_back_at: [now; LOOKS_BACK.len()],
+            looks_back: 0,
             floors: [Floor::default(); PRIORITIES],
         }
     }
@@ -111,6 +114,8 @@ impl Entry {
             (false, dead) => dead * PAUSE,
         };
         self.looks_back_at[which..].fill(xact::clock() + pause);
+        self.looks_back += 1;
+        self.floors.iter_mut().for_each(Floor::has_looked_back);
     }
 
     /// What a claim is to walk.
@@ -121,13 +126,13 @@ impl Entry {
     }
 
     /// What is to be walked: what is known to be there, or what a look back goes through.
-    fn view(&self, now: i64, looks_back: Option<usize>) -> View {
+    fn view(&mut self, now: i64, looks_back: Option<usize>) -> View {
         let is_shared = are_shared();
         let back = looks_back.map_or(0, |which| LOOKS_BACK[which]);
         let is_told_all = is_shared && looks_back.is_none();
         let made = made_here(self.key);
         let mut looks = [None; PRIORITIES];
-        for (priority, (floor, look)) in self.floors.iter().zip(&mut looks).enumerate() {
+        for (priority, (floor, look)) in self.floors.iter_mut().zip(&mut looks).enumerate() {
             *look = match made[priority] {
                 _ if !is_told_all => Some(floor.look_back(back)),
                 Some(own) => Some(floor.look_from(own)),
@@ -271,6 +276,13 @@ impl View {
         self.with_floor(priority, |floor| floor.settle(look, range, walked, now));
     }
 
+    /// Tells that a job was met that could be taken: a look back counts it where it is the only one who could find it.
+    pub fn meets(&self, priority: usize, place: Position, now: i64) {
+        if self.looks_back.is_some() && are_shared() {
+            self.with_floor(priority, |floor| floor.meets(place, now));
+        }
+    }
+
     /// Tells that the walk is over, and how many dead entries it came by.
     pub fn is_done(&self, dead: u32) {
         if let Some(which) = self.looks_back {
@@ -330,6 +342,33 @@ pub fn note_look(table: u32, queue: i32, now: i64) {
 /// When somebody last looked for jobs of a queue; `None` where that was never, or is no longer known.
 pub fn looked_at(table: u32, queue: i32) -> Option<i64> {
     with_entry(Key { database: process::database(), table, queue }, |entry| entry.looked_at)
+}
+
+/// What is known of a queue that has floors.
+pub struct Figures {
+    pub queue: i32,
+    pub looked_at: i64,
+    pub looks_back: u64,
+    /// Jobs that only a look back has found.
+    pub found: u64,
+}
+
+/// The queues of a table that have floors in shared memory.
+pub fn figures(table: u32) -> Vec<Figures> {
+    let database = process::database();
+    let figures = |entry: &Entry| Figures {
+        queue: entry.key.queue,
+        looked_at: entry.looked_at,
+        looks_back: entry.looks_back,
+        found: entry.floors.iter().map(Floor::found).sum(),
+    };
+    // Nothing is allocated under the locks.
+    let mut all = Vec::with_capacity(shmem::entries());
+    shmem::with_all(|entries: &mut [Entry]| {
+        let here = entries.iter().filter(|entry| entry.key.database == database && entry.key.table == table);
+        all.extend(here.map(figures));
+    });
+    all
 }
 
 #[cfg(test)]

@@ -5,25 +5,35 @@ use super::claim_cost::pages;
 use foreman_tests::{Cluster, Database, Reply, Session, wait_until};
 use std::time::{Duration, Instant};
 
-const PRELOADED: &[&str] = &["shared_preload_libraries = 'pg_foreman'", "max_prepared_transactions = 10"];
+pub const PRELOADED: &[&str] = &["shared_preload_libraries = 'pg_foreman'", "max_prepared_transactions = 10"];
 
 /// The ids that a claim of this queue gets.
-fn claimed(session: &mut Session, most: usize) -> Vec<i64> {
+pub fn claimed(session: &mut Session, most: usize) -> Vec<i64> {
     let reply = session.call(&format!("claim_jobs('q', {most})")).succeeded();
     reply["jobs"].as_array().expect("a list").iter().map(|job| job["job_id"].as_i64().expect("an id")).collect()
 }
 
-fn create(session: &mut Session) -> i64 {
+pub fn create(session: &mut Session) -> i64 {
     session.call("create_job('q')").succeeded().job_id()
 }
 
 /// A thousand jobs, created, claimed and completed.
-fn a_thousand(session: &mut Session) {
+pub fn a_thousand(session: &mut Session) {
     let jobs = r#"(SELECT jsonb_agg('{"queue": "q"}'::jsonb) FROM generate_series(1, 1000))"#;
     session.call(&format!("create_jobs({jobs})")).succeeded();
     let leases = "(SELECT jsonb_agg(jsonb_build_object('job_id', j -> 'job_id', 'lease_token', j -> 'lease_token')) \
                   FROM jsonb_array_elements(foreman.claim_jobs('q', 1000) -> 'jobs') AS j)";
     session.call(&format!("complete_jobs({leases})")).succeeded();
+}
+
+/// A job that became ready an hour ago, and of which nobody has told.
+pub fn write_by_hand(session: &mut Session) -> i64 {
+    session.one(
+        "INSERT INTO foreman.live_job (id, run_at, ready_at, created_at, queue_id, max_attempts, priority, payload, metadata)
+         SELECT nextval('foreman.job_id_seq'), t, t, t, q.id, 25, 5, '{}', '{}'
+         FROM foreman.queue AS q, (SELECT clock_timestamp() - interval '1 h' AS t) AS c WHERE q.name = 'q' RETURNING id",
+        &[],
+    )
 }
 
 /// What a claim reads while a transaction is open that began before all that was done, at first and five thousand jobs later.
@@ -136,12 +146,7 @@ fn a_row_that_nobody_told_of_is_found_within_seconds() {
         let mut session = db.session();
         a_thousand(&mut session);
         assert_eq!(claimed(&mut session, 1), [0; 0]);
-        let by_hand: i64 = session.one(
-            "INSERT INTO foreman.live_job (id, run_at, ready_at, created_at, queue_id, max_attempts, priority, payload, metadata)
-             SELECT nextval('foreman.job_id_seq'), t, t, t, q.id, 25, 5, '{}', '{}'
-             FROM foreman.queue AS q, (SELECT clock_timestamp() - interval '1 h' AS t) AS c WHERE q.name = 'q' RETURNING id",
-            &[],
-        );
+        let by_hand = write_by_hand(&mut session);
         let mut found = Vec::new();
         wait_until("the job to be claimed", || {
             found = claimed(&mut session, 1);

@@ -16,6 +16,7 @@ mod floors;
 mod health;
 mod isolation;
 mod lists;
+mod look_back;
 mod memory;
 mod nesting;
 mod on_error;

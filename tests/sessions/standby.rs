@@ -62,6 +62,7 @@ const CALLS: &[(&str, Gets)] = &[
     ("get_setting('k')", Success),
     ("list_settings()", Success),
     ("read_call_stats()", Success),
+    ("read_floor_stats()", Success),
     ("db_health()", HealthDocument),
     ("check('{\"status\": \"success\"}')", Success),
     ("read_worker_status()", Success),

@@ -1,7 +1,7 @@
 //! Random schedules of everything that makes jobs ready and takes them: whatever the order, no job that a claim could have
 //! is passed over.
 
-use super::{Blocked, Floor, Look, Position, Range, Walked};
+use super::{Blocked, Floor, Look, MAX_RANGES, Position, Range, Track, Walked};
 
 /// The same numbers for the same seed.
 struct Random(u64);
@@ -26,8 +26,6 @@ enum Job {
     Unseen,
     /// The same, prepared.
     Prepared(u64),
-    /// Committed, and not told yet.
-    Untold,
     Pending,
     /// Claimed by a transaction that has not ended.
     Taken(u64),
@@ -38,6 +36,8 @@ enum Job {
 struct Claim {
     holder: u64,
     look: Look,
+    /// Whether it looks back.
+    is_back: bool,
     /// What its snapshot saw of each job that was there.
     seen: Option<Vec<(Position, Job)>>,
 }
@@ -47,6 +47,8 @@ struct World {
     floor: Floor,
     now: i64,
     jobs: Vec<(Position, Job)>,
+    /// Committed, and not told yet.
+    untold: Vec<Position>,
     claims: Vec<Claim>,
     transactions: u64,
 }
@@ -54,7 +56,16 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        World { random, floor: Floor::default(), now: 1_000_000, jobs: Vec::new(), claims: Vec::new(), transactions: 0 }
+        let floor = Floor::default();
+        World {
+            random,
+            floor,
+            now: 1_000_000,
+            jobs: Vec::new(),
+            untold: Vec::new(),
+            claims: Vec::new(),
+            transactions: 0,
+        }
     }
 
     fn transaction(&mut self) -> u64 {
@@ -90,14 +101,17 @@ impl World {
                 self.floor.arrived(position, position, holder, self.now);
                 Job::Prepared(holder)
             }
-            _ => Job::Untold,
+            _ => {
+                self.untold.push(position);
+                Job::Pending
+            }
         };
     }
 
     fn tell(&mut self) {
-        if let Some(place) = self.pick(|job| *job == Job::Untold) {
-            let position = self.jobs[place].0;
-            self.jobs[place].1 = Job::Pending;
+        if !self.untold.is_empty() {
+            let which = self.random.below(self.untold.len());
+            let position = self.untold.swap_remove(which);
             self.floor.arrived(position, position, 0, self.now);
         }
     }
@@ -122,8 +136,21 @@ impl World {
             self.floor.release(&ended);
         }
         if let Some(look) = self.floor.look(self.now) {
-            let holder = self.transaction();
-            self.claims.push(Claim { holder, look, seen: None });
+            self.claim(look, false);
+        }
+    }
+
+    fn claim(&mut self, look: Look, is_back: bool) {
+        let holder = self.transaction();
+        self.claims.push(Claim { holder, look, is_back, seen: None });
+    }
+
+    /// One at a time; and what the one before has found was told of by the next.
+    fn begin_look_back(&mut self) {
+        let is_told = self.floor.late.count == 0 || self.untold.is_empty();
+        if is_told && !self.claims.iter().any(|claim| claim.is_back) {
+            let look = self.floor.look_back(i64::MAX);
+            self.claim(look, true);
         }
     }
 
@@ -142,7 +169,7 @@ impl World {
     /// Walks what it saw, takes one, and tells the floor.
     fn walk(&mut self) {
         let Some(claim) = self.claims.iter().position(|claim| claim.seen.is_some()) else { return };
-        let Claim { holder, look, seen } = self.claims.remove(claim);
+        let Claim { holder, look, is_back, seen } = self.claims.remove(claim);
         let seen = seen.unwrap_or_default();
         let (mut is_empty, mut is_done, mut next_due) = (true, false, i64::MAX);
         for range in look.walks() {
@@ -150,63 +177,51 @@ impl World {
                 is_empty = false;
                 break;
             }
-            let (walked, took, due) = self.walk_range(&range, &seen, holder);
-            is_empty &= walked.1;
+            let (track, took, due) = self.walk_range(&range, &seen, holder, is_back);
+            is_empty &= track.is_empty();
             is_done = took;
             next_due = next_due.min(due);
-            self.floor.settle(&look, &range, &walked.0, self.now);
+            self.floor.settle(&look, &range, &track.walked(), self.now);
         }
         if is_empty && !is_done && look.has_open() {
             self.floor.is_empty_until(&look, next_due);
         }
+        if is_back {
+            self.floor.has_looked_back();
+        }
     }
 
-    fn walk_range(&mut self, range: &Range, seen: &[(Position, Job)], holder: u64) -> ((Walked, bool), bool, i64) {
-        let (mut clear_to, mut first, mut run, mut behind) =
-            (range.from, None, None::<(Position, Position, u64)>, None);
-        let (mut took, mut due, mut reached) = (false, i64::MAX, range.from);
+    /// What it has found, whether it took one, and when the next one is due.
+    fn walk_range(
+        &mut self,
+        range: &Range,
+        seen: &[(Position, Job)],
+        holder: u64,
+        is_back: bool,
+    ) -> (Track, bool, i64) {
+        let mut track = Track::of(range);
         let in_range = |position: &Position| range.from <= *position && *position <= range.to;
         for (position, job) in seen.iter().filter(|(position, _)| in_range(position)) {
             if position.at > self.now {
-                due = position.at;
-                break;
+                return (track, false, position.at);
             }
-            reached = position.next();
-            if !matches!(job, Job::Untold | Job::Pending | Job::Taken(_)) {
-                if first.is_none() {
-                    clear_to = position.next();
-                }
+            if !matches!(job, Job::Pending | Job::Taken(_)) {
+                track.not_pending(*position);
                 continue;
             }
             let place = position.id as usize;
-            let is = self.jobs[place].1;
-            match (first, &mut run, is) {
-                (None, _, Job::Taken(by)) => run = Some((*position, *position, by)),
-                (Some(_), Some((_, last, held)), Job::Taken(by)) if *held == by && behind.is_none() => {
-                    *last = *position
+            let by = if let Job::Taken(by) = self.jobs[place].1 { Some(by) } else { None };
+            track.pending(*position, by);
+            if self.jobs[place].1 == Job::Pending {
+                if is_back {
+                    self.floor.meets(*position, self.now);
                 }
-                (Some(_), Some(_), _) if behind.is_none() => behind = Some(*position),
-                _ => {}
-            }
-            if first.is_none() {
-                first = Some(*position);
-                clear_to = *position;
-            }
-            if matches!(is, Job::Untold | Job::Pending) {
-                // One that is not told yet is told by its own transaction all the same.
-                if is == Job::Pending {
-                    self.jobs[place].1 = Job::Taken(holder);
-                    took = true;
-                    break;
-                }
+                self.jobs[place].1 = Job::Taken(holder);
+                return (track, true, i64::MAX);
             }
         }
-        if first.is_none() && range.to < Position::LAST && due == i64::MAX {
-            clear_to = range.to.next();
-        }
-        let blocked =
-            run.map(|(first, last, holder)| Blocked { first, last, holder, behind: behind.unwrap_or(reached) });
-        ((Walked { clear_to, blocked }, first.is_none()), took, due)
+        track.has_ended(range);
+        (track, false, i64::MAX)
     }
 
     /// A claim's transaction ends: the job is gone, or it is pending again and nobody tells.
@@ -227,6 +242,7 @@ impl World {
             3..=4 => self.end_write(),
             5..=6 => self.tell(),
             7 if self.random.one_in(4) => self.commit_prepared(),
+            8 if self.random.one_in(4) => self.begin_look_back(),
             8..=9 => self.begin_claim(),
             10..=11 => self.snapshot(),
             12..=13 => self.walk(),
@@ -235,21 +251,49 @@ impl World {
         }
     }
 
-    /// Each job that a claim could have is where the next look goes, or will once it is due.
+    /// Each job that a claim could have is where the next look goes, or will once it is due; and where all were told of,
+    /// no look back has found one before.
     fn check(&self, seed: u64, step: usize) {
-        let pending = self.jobs.iter().filter(|(_, job)| *job == Job::Pending);
-        for (position, _) in pending {
-            assert!(!self.floor.hides(*position), "seed {seed}, step {step}: {position:?} in {:?}", self.floor);
+        for (position, job) in &self.jobs {
+            let is_told = *job == Job::Pending && !self.untold.contains(position);
+            let is_hidden = is_told && self.floor.hides(*position, self.now.max(position.at));
+            assert!(!is_hidden, "seed {seed}, step {step}: {position:?} in {:?}", self.floor);
         }
+        assert!(self.floor.found == 0 || !self.untold.is_empty(), "seed {seed}, step {step}: {:?}", self.floor);
     }
-}
 
-impl Floor {
-    /// Whether a look would pass this over when it is due.
-    fn hides(&self, position: Position) -> bool {
-        let is_in = |range: &Range| range.from <= position && position <= range.to;
-        let is_seen = self.open.from <= position && self.next_due <= position.at;
-        !is_seen && !self.ranges[..self.count].iter().any(is_in)
+    /// The floor says anything, and knows of what is held.
+    fn misplace_the_floor(&mut self) {
+        let mut place = || Position { at: self.now - 500_000 + self.random.below(1_000_000) as i64, id: 0 };
+        self.floor.open.from = place();
+        self.floor.next_due = place().at;
+        for range in self.floor.ranges[..self.floor.count].iter_mut().filter(|range| range.holder == 0) {
+            (range.from, range.to) = (place(), place());
+        }
+        self.floor.tidy();
+    }
+
+    /// Whether all that is under way comes to its end, and a few looks back and the claims between them get all jobs.
+    fn comes_to_its_end(&mut self) -> bool {
+        while self.jobs.iter().any(|(_, job)| matches!(job, Job::Unseen)) {
+            self.end_write();
+        }
+        while !self.untold.is_empty() {
+            self.tell();
+        }
+        for round in 0..8 * self.jobs.len() {
+            self.now += 50_000;
+            self.commit_prepared();
+            self.end_claim();
+            if round % 2 == 0 {
+                self.begin_look_back()
+            } else {
+                self.begin_claim()
+            }
+            self.snapshot();
+            self.walk();
+        }
+        self.jobs.iter().all(|(_, job)| *job == Job::Gone)
     }
 }
 
@@ -262,6 +306,47 @@ fn no_job_is_passed_over_whatever_the_order() {
             world.check(seed, step);
         }
     }
+}
+
+#[test]
+fn a_floor_that_is_wrong_all_the_time_loses_no_job() {
+    for seed in 0..1_000 {
+        let mut world = World::new(seed);
+        for _ in 0..200 {
+            world.step();
+            world.misplace_the_floor();
+        }
+        assert!(world.comes_to_its_end(), "seed {seed}: {:?}", world.floor);
+    }
+}
+
+#[test]
+fn what_only_a_look_back_finds_is_counted_once_and_claims_begin_there() {
+    let at = |at| Position { at, id: 0 };
+    let mut floor = Floor::default();
+    floor.clear(Position::FIRST, at(900), 1_000);
+    for _ in 0..2 {
+        floor.look_back(i64::MAX);
+        for place in [at(300), at(500), at(950)] {
+            floor.meets(place, 1_000);
+        }
+        floor.has_looked_back();
+    }
+    assert_eq!(floor.found(), 2);
+    assert_eq!(floor.open.from, at(300));
+    // One that its own transaction tells of was only seen a moment before that.
+    floor.clear(Position::FIRST, at(900), 1_000);
+    floor.look_back(i64::MAX);
+    floor.meets(at(700), 1_000);
+    assert_eq!(floor.found(), 3);
+    floor.arrived(at(600), at(800), 0, 1_000);
+    assert_eq!(floor.found(), 2);
+    // Nor is anything that is due found late by a floor where nothing was.
+    floor.clear(Position::FIRST, at(900), 1_000);
+    let look = floor.look_back(0);
+    floor.is_empty_until(&look, i64::MAX);
+    floor.meets(at(950), 1_000);
+    assert_eq!(floor.found(), 3, "a floor that waits for what was told of");
 }
 
 #[test]
@@ -297,10 +382,10 @@ fn what_arrives_late_is_a_range_and_with_too_many_the_closest_become_one() {
     for late in 1..=20 {
         floor.arrived(at(late * 100_000), at(late * 100_000), 0, 10_000_000);
         let look = floor.look(10_000_000).expect("something to walk");
-        assert!(look.ranges().len() <= super::MAX_RANGES);
+        assert!(look.ranges().len() <= MAX_RANGES);
     }
     for late in 1..=20 {
-        assert!(!floor.hides(at(late * 100_000)));
+        assert!(!floor.hides(at(late * 100_000), 10_000_000));
     }
     assert_eq!(floor.open.from, at(9_000_000), "the open end lies farther than they from each other");
 }
