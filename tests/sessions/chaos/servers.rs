@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use foreman_tests::ledger::{self, Entry, violations};
 use foreman_tests::{Cluster, Random, Reply, Session, in_full, json, seed, wait_until};
 
+use super::super::look_back::looks_back;
 use super::fleet::{Ends, Fleet, OnTheSide, Tally, ends};
 
 const QUEUE: &str = "chaos";
@@ -144,4 +145,5 @@ fn kill_servers(claims: Claims) {
     assert!(table.len() >= jobs && (rescued > 0 || lost_leases > 0 || unanswered > 0), "little has happened");
     let keys = || session.one::<i64>("SELECT count(*) FROM foreman.job_key", &[]) == 0;
     wait_until("all keys to be free", keys);
+    assert_eq!(looks_back(&mut session)[1], 0, "jobs that no claim would have found otherwise");
 }

@@ -5,8 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use foreman_tests::ledger::{Entry, violations};
-use foreman_tests::{Cluster, Random, Reply, Session, in_full, json, seed};
+use foreman_tests::{Cluster, Database, Random, Reply, Session, in_full, json, seed};
 
+use super::super::look_back::looks_back;
 use super::fleet::{Ends, Fleet, OnTheSide, Tally, ends};
 
 const QUEUE: &str = "chaos";
@@ -34,9 +35,21 @@ fn create(session: &mut Session, jobs: usize, random: &mut Random) -> Vec<Entry>
 
 #[test]
 fn workers_killed_at_random_lose_no_job_and_never_share_one() {
+    kill_workers(&Cluster::shared().database());
+}
+
+#[test]
+fn preloaded_they_do_not_either_and_no_claim_misses_a_job() {
+    let db = Cluster::preloaded().database();
+    kill_workers(&db);
+    let [looks, found] = looks_back(&mut db.session());
+    assert!(looks > 0);
+    assert_eq!(found, 0, "jobs that no claim would have found otherwise");
+}
+
+fn kill_workers(db: &Database) {
     let (jobs, limit) = if in_full() { (20_000, 600) } else { (1_000, 45) };
     let mut random = Random::new(seed());
-    let db = Cluster::shared().database();
     let mut session = db.session();
     let mut entries = create(&mut session, jobs, &mut random);
     let mut fleet = Fleet::new(db.cluster(), db.name(), QUEUE, 10, Random::new(random.number()));

@@ -26,6 +26,22 @@ const LEFT_OUT: [&str; 11] = [
 const TIMES: [&str; 2] = ["ready_at", "lease_expires_at"];
 const STRANGER: &str = "00000000-0000-4000-8000-00000000dead";
 
+/// What time would do: the job is due, and claims know. Nobody tells of what is written by hand, but of what a call makes
+/// ready, be it undone, at the end of the transaction.
+const BECOME_DUE: &str = "
+CREATE FUNCTION become_due(job bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        PERFORM foreman.create_job(q.name, priority => j.priority)
+        FROM foreman.live_job AS j JOIN foreman.queue AS q ON q.id = j.queue_id WHERE j.id = job;
+        RAISE SQLSTATE 'UNDO1';
+    EXCEPTION WHEN SQLSTATE 'UNDO1' THEN
+    END;
+    UPDATE foreman.live_job SET ready_at = clock_timestamp(), run_at = LEAST(run_at, clock_timestamp()) WHERE id = job;
+    RETURN NULL;
+END
+$$";
+
 pub struct Server<'d> {
     db: &'d Database<'d>,
     sessions: Vec<Session>,
@@ -36,6 +52,7 @@ pub struct Server<'d> {
 impl<'d> Server<'d> {
     pub fn new(db: &'d Database<'d>) -> Self {
         let sessions = (0..SESSIONS).map(|_| db.session()).collect();
+        db.session().run(BECOME_DUE);
         let mut server = Self { db, sessions, ids: BTreeMap::new(), tokens: BTreeMap::new() };
         server.begin_anew();
         server
@@ -157,8 +174,10 @@ FROM foreman.jobs AS j ORDER BY j.job_id";
                     let token = self.tokens.iter().find(|(_, token)| value == token.as_str());
                     token.map_or(value, |(name, _)| (*name).into())
                 }
+                // When somebody last claimed is a matter of time.
                 "reasons" => {
-                    value.as_array().map_or(&[][..], Vec::as_slice).iter().map(|r| r["reason"].clone()).collect()
+                    let reasons = value.as_array().map_or(&[][..], Vec::as_slice).iter().map(|r| r["reason"].clone());
+                    reasons.filter(|reason| reason != "not_claimed_from").collect()
                 }
                 _ => self.translated(value),
             };
@@ -244,10 +263,7 @@ FROM foreman.jobs AS j ORDER BY j.job_id";
                     self.ids[job]
                 );
             }
-            Action::BecomeDue(job) => {
-                let due = "ready_at = clock_timestamp(), run_at = LEAST(run_at, clock_timestamp())";
-                return format!("UPDATE foreman.live_job SET {due} WHERE id = {} RETURNING NULL::jsonb", self.ids[job]);
-            }
+            Action::BecomeDue(job) => return format!("SELECT become_due({})", self.ids[job]),
         };
         format!("SELECT foreman.{call}")
     }
