@@ -3,3 +3,4 @@
 mod mistakes;
 mod promises;
 mod runs;
+mod walks;

@@ -48,7 +48,8 @@
 //!
 //! # What is left out
 //!
-//! - Queues, priorities, delays, and the order of claims: here a worker may be given any pending job.
+//! - Queues, priorities, delays, and the order of claims: here a worker may be given any pending job. How claims find it
+//!   is another model, [`walks`].
 //! - `hold_lease` and effects of a worker's own: a row lock is gone after a crash, and so is the transaction. The
 //!   isolation specs have these.
 //! - `request_cancel`, `update_job_status`, retention and unique keys.
@@ -58,11 +59,15 @@
 pub mod bounds;
 pub mod database;
 pub mod events;
+/// The floor as it is in the server.
+#[path = "../../../src/shared/floor.rs"]
+pub mod floor;
 pub mod promises;
 pub mod protocol;
 mod sameness;
 pub mod state;
 pub mod variant;
+pub mod walks;
 
 pub use bounds::{Bounds, Twist};
 pub use database::{Answer, Claim, Verdict};
