@@ -19,7 +19,7 @@ test: ## all tests, closed by one line
 
 test-long: install ## the long form of what kills, crashes and tries at random
 	@source pgrx-config/env.sh && FOREMAN_LONG=1 cargo test -p foreman-tests --test sessions -- --nocapture \
-	    chaos:: protocol_model::
+	    chaos:: protocol_model:: plans::
 	@source pgrx-config/env.sh && cargo test -p foreman-model -- --ignored
 
 install: ## put the release build into the server's folders

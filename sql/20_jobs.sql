@@ -138,11 +138,12 @@ COMMENT ON TABLE foreman.finished_rest IS
 
 -- Two that every finished job enters: to find one, and to list a queue's. The others hold only what went wrong.
 -- Each partition has its own and the parent none: with indexes on the parent, a restored dump would meet those
--- that attaching a partition makes.
-CREATE INDEX finished_rest_id ON foreman.finished_rest (id);
+-- that attaching a partition makes. That of the ids comes last: where two seem the same to the planner, as in a
+-- partition that is still empty, it takes the later one, and would keep to a walk through the queues' from end to end.
 CREATE INDEX finished_rest_queue ON foreman.finished_rest (queue_id, id);
 CREATE INDEX finished_rest_not_completed ON foreman.finished_rest (id) WHERE status OPERATOR(pg_catalog.<>) 'completed';
 CREATE INDEX finished_rest_failed_at ON foreman.finished_rest (finished_at) WHERE status OPERATOR(pg_catalog.=) 'failed';
+CREATE INDEX finished_rest_id ON foreman.finished_rest (id);
 
 CREATE TABLE foreman.finished_day (
     day date NOT NULL CONSTRAINT finished_day_is_unique PRIMARY KEY,

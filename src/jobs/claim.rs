@@ -21,7 +21,7 @@ use pgrx::pg_sys;
 //
 // Priority by priority, so that in each the index gives the order and ends at now: what is due later is not read, nor is
 // what runs or has ended. A row that another session has locked is being claimed or changed by it. By id, not by ctid:
-// the row may have moved since the snapshot.
+// the row may have moved since the snapshot. Why the ids are said twice is told in live.rs.
 static CLAIM: Statement = Statement::by_index(
     c"WITH picked AS (
           SELECT c.id, c.has_expired
@@ -49,6 +49,7 @@ static CLAIM: Statement = Statement::by_index(
               lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => $4), worker = $5
           FROM numbered AS n CROSS JOIN alone AS a
           WHERE j.id OPERATOR(pg_catalog.=) n.id
+            AND j.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT k.id FROM picked AS k))
             AND (a.place IS NULL OR n.place OPERATOR(pg_catalog.<) a.place
                 OR ($8 AND n.place OPERATOR(pg_catalog.=) 1))
           RETURNING j.priority, j.ready_at, j.id, pg_catalog.jsonb_build_object(

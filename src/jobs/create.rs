@@ -64,7 +64,7 @@ static INSERT_MANY: Statement = Statement::new(
     ],
 );
 
-static REPLACE: Statement = Statement::new(
+static REPLACE: Statement = Statement::by_index(
     c"UPDATE foreman.live_job AS j
       SET payload = $2, priority = $3, run_at = $4, ready_at = $5
       WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'pending'

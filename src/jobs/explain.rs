@@ -39,7 +39,9 @@ static LOOK: Statement = Statement::by_index(
                  ) AS ahead)
              END, j.queue_id
       FROM foreman.any_job AS j
-      JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) j.queue_id
+      CROSS JOIN LATERAL (
+          SELECT n.name, n.paused_at FROM foreman.queue AS n WHERE n.id OPERATOR(pg_catalog.=) j.queue_id OFFSET 0
+      ) AS q
       WHERE j.id OPERATOR(pg_catalog.=) $1",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID],
 );

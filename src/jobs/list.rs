@@ -8,9 +8,19 @@ use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
 use pgrx::pg_sys;
 
-static GET: Statement = Statement::new(
-    c"SELECT pg_catalog.jsonb_build_object('job', pg_catalog.to_jsonb(j))
-      FROM foreman.jobs AS j WHERE j.job_id OPERATOR(pg_catalog.=) $1",
+// What foreman.jobs has of it. Not by that view, whose join would go through all queues by a plan made when there was one.
+static GET: Statement = Statement::by_index(
+    c"SELECT pg_catalog.jsonb_build_object('job', pg_catalog.to_jsonb(s))
+      FROM (
+          SELECT j.id AS job_id, q.name AS queue, j.job_type, j.status, j.priority, j.attempt, j.max_attempts,
+                 j.run_at, j.ready_at, j.created_at, j.started_at, j.worker, j.lease_expires_at, j.progress, j.note,
+                 j.cancel_requested_at, j.finished_at, j.unique_key, j.payload, j.metadata, j.result, j.error
+          FROM foreman.any_job AS j
+          CROSS JOIN LATERAL (
+              SELECT n.name FROM foreman.queue AS n WHERE n.id OPERATOR(pg_catalog.=) j.queue_id OFFSET 0
+          ) AS q
+          WHERE j.id OPERATOR(pg_catalog.=) $1
+      ) AS s",
     &[pg_sys::INT8OID],
 );
 

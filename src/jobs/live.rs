@@ -2,7 +2,8 @@
 //!
 //! And what statements keep to that name jobs by id. Once the planner knows that the table holds a row or two, it takes any
 //! index for as short a way as any other, and then reads all that old snapshots keep. So the state is compared as text,
-//! which the indexes of ready and of running jobs do not offer, and in a join the ids are said of the table alone as well.
+//! which the indexes of ready and of running jobs do not offer, and in a join the ids are said of the table alone as well. A
+//! job's queue is looked up by a subquery, not by a join: made when there was one queue, that would go through all of them.
 
 use super::iso_time;
 use crate::pg::table::{ENUM, Open, Table};

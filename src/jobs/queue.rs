@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-static FIND: Statement = Statement::new(
+static FIND: Statement = Statement::by_index(
     c"SELECT q.id, q.max_attempts, q.default_priority, q.notify, q.paused_at IS NOT NULL, q.lease_seconds
       FROM foreman.queue AS q WHERE q.name OPERATOR(pg_catalog.=) $1",
     &[pg_sys::TEXTOID],

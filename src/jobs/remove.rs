@@ -7,7 +7,7 @@ use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
 use pgrx::pg_sys;
 
-static REMOVE: Statement = Statement::new(
+static REMOVE: Statement = Statement::by_index(
     c"WITH live AS (
           DELETE FROM foreman.live_job AS j
           WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'pending'
@@ -23,7 +23,7 @@ static REMOVE: Statement = Statement::new(
     &[pg_sys::INT8OID],
 );
 
-static STATUS: Statement = Statement::new(
+static STATUS: Statement = Statement::by_index(
     c"SELECT j.status::text FROM foreman.any_job AS j WHERE j.id OPERATOR(pg_catalog.=) $1",
     &[pg_sys::INT8OID],
 );

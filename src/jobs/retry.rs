@@ -9,12 +9,12 @@ use crate::pg::spi::{Connection, Statement};
 use crate::pg::xact;
 use pgrx::pg_sys;
 
-static KEY_OF: Statement = Statement::new(
+static KEY_OF: Statement = Statement::by_index(
     c"SELECT j.queue_id, j.unique_key FROM foreman.any_job AS j WHERE j.id OPERATOR(pg_catalog.=) $1",
     &[pg_sys::INT8OID],
 );
 
-static REVIVE: Statement = Statement::new(
+static REVIVE: Statement = Statement::by_index(
     c"WITH kept AS (
           DELETE FROM foreman.finished_job AS j
           WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) ANY ($2)
@@ -34,8 +34,9 @@ static REVIVE: Statement = Statement::new(
                  b.job_type, b.unique_key, $4, b.error, b.payload, b.metadata
           FROM back AS b
       )
-      SELECT b.status::text, q.id, b.priority::integer, GREATEST(b.run_at, $3), b.id, CASE WHEN q.notify THEN q.name END
-      FROM back AS b JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) b.queue_id",
+      SELECT b.status::text, b.queue_id, b.priority::integer, GREATEST(b.run_at, $3), b.id,
+             (SELECT q.name FROM foreman.queue AS q WHERE q.id OPERATOR(pg_catalog.=) b.queue_id AND q.notify)
+      FROM back AS b",
     &[pg_sys::INT8OID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID],
 );
 

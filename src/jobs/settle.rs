@@ -24,26 +24,28 @@ use std::collections::HashMap;
 static BACK: Statement = Statement::by_index(
     c"UPDATE foreman.live_job AS j
       SET status = 'pending',
-          ready_at = GREATEST(w.run_at, $5 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => COALESCE(w.pause,
-              LEAST(q.backoff_cap_seconds, q.backoff_base_seconds OPERATOR(pg_catalog.*) CASE q.backoff
-                  WHEN 'fixed' THEN 1
-                  WHEN 'linear' THEN j.attempt
-                  ELSE pg_catalog.power(q.backoff_factor, LEAST(j.attempt OPERATOR(pg_catalog.-) 1, 100)) END)
-              OPERATOR(pg_catalog.*) (1 OPERATOR(pg_catalog.-)
-                  (q.backoff_jitter OPERATOR(pg_catalog.*) pg_catalog.random()))))),
+          ready_at = GREATEST(w.run_at, $5 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => COALESCE(w.pause, (
+              SELECT LEAST(q.backoff_cap_seconds, q.backoff_base_seconds OPERATOR(pg_catalog.*) CASE q.backoff
+                         WHEN 'fixed' THEN 1
+                         WHEN 'linear' THEN j.attempt
+                         ELSE pg_catalog.power(q.backoff_factor, LEAST(j.attempt OPERATOR(pg_catalog.-) 1, 100)) END)
+                     OPERATOR(pg_catalog.*) (1 OPERATOR(pg_catalog.-)
+                         (q.backoff_jitter OPERATOR(pg_catalog.*) pg_catalog.random()))
+              FROM foreman.queue AS q WHERE q.id OPERATOR(pg_catalog.=) j.queue_id)))),
           attempt = GREATEST(j.attempt OPERATOR(pg_catalog.-) w.given_back, 0),
           lease_token = NULL, lease_expires_at = NULL, lease_seconds = NULL, worker = NULL, progress = NULL,
           note = NULL, last_error = COALESCE(w.error, j.last_error)
       FROM ROWS FROM (
           pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),
           pg_catalog.unnest($6), pg_catalog.unnest($7)
-      ) AS w (id, token, error, pause, run_at, given_back), foreman.queue AS q
+      ) AS w (id, token, error, pause, run_at, given_back)
       WHERE j.id OPERATOR(pg_catalog.=) ANY ($1)
-        AND j.id OPERATOR(pg_catalog.=) w.id AND q.id OPERATOR(pg_catalog.=) j.queue_id
+        AND j.id OPERATOR(pg_catalog.=) w.id
         AND j.status::text OPERATOR(pg_catalog.=) 'running' AND j.cancel_requested_at IS NULL
         AND ($8 OR j.lease_token OPERATOR(pg_catalog.=) w.token::uuid)
       RETURNING j.id, pg_catalog.to_jsonb(j.ready_at) OPERATOR(pg_catalog.#>>) '{}', j.attempt, j.max_attempts,
-                j.queue_id, j.priority::integer, j.ready_at, j.id, CASE WHEN q.notify THEN q.name END",
+                j.queue_id, j.priority::integer, j.ready_at, j.id,
+                (SELECT q.name FROM foreman.queue AS q WHERE q.id OPERATOR(pg_catalog.=) j.queue_id AND q.notify)",
     &[
         pg_sys::INT8ARRAYOID,
         pg_sys::TEXTARRAYOID,

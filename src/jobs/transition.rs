@@ -16,8 +16,7 @@ use crate::reply::Reply;
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
-// How many ids there are decides about the plan.
-pub static LOCK_IN_ORDER: Statement = Statement::planned_each_time(
+pub static LOCK_IN_ORDER: Statement = Statement::by_index(
     c"SELECT j.id FROM foreman.live_job AS j WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) ORDER BY j.id FOR UPDATE",
     &[pg_sys::INT8ARRAYOID],
 );
@@ -25,10 +24,11 @@ pub static LOCK_IN_ORDER: Statement = Statement::planned_each_time(
 static RUN: Statement = Statement::by_index(
     c"UPDATE foreman.live_job AS j
       SET status = 'running', started_at = $2, attempt = j.attempt OPERATOR(pg_catalog.+) 1,
-          lease_seconds = q.max_run_seconds,
-          lease_expires_at = $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => q.max_run_seconds)
-      FROM foreman.queue AS q
-      WHERE j.id OPERATOR(pg_catalog.=) $1 AND q.id OPERATOR(pg_catalog.=) j.queue_id
+          (lease_seconds, lease_expires_at) = (
+              SELECT q.max_run_seconds,
+                     $2 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => q.max_run_seconds)
+              FROM foreman.queue AS q WHERE q.id OPERATOR(pg_catalog.=) j.queue_id)
+      WHERE j.id OPERATOR(pg_catalog.=) $1
         AND j.status::text OPERATOR(pg_catalog.=) 'pending' AND $3::uuid IS NULL
       RETURNING j.id",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
@@ -39,14 +39,14 @@ static RELEASE: Statement = Statement::by_index(
       SET status = 'pending', ready_at = GREATEST(j.run_at, $2), lease_token = NULL, lease_expires_at = NULL,
           lease_seconds = NULL, worker = NULL, progress = NULL, note = NULL, cancel_requested_at = NULL,
           cancel_reason = NULL
-      FROM foreman.queue AS q
-      WHERE j.id OPERATOR(pg_catalog.=) $1 AND q.id OPERATOR(pg_catalog.=) j.queue_id
+      WHERE j.id OPERATOR(pg_catalog.=) $1
         AND j.status::text OPERATOR(pg_catalog.=) 'running' AND j.lease_token IS NOT DISTINCT FROM $3::uuid
-      RETURNING j.queue_id, j.priority::integer, j.ready_at, j.id, CASE WHEN q.notify THEN q.name END",
+      RETURNING j.queue_id, j.priority::integer, j.ready_at, j.id,
+                (SELECT q.name FROM foreman.queue AS q WHERE q.id OPERATOR(pg_catalog.=) j.queue_id AND q.notify)",
     &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID],
 );
 
-static LOOK: Statement = Statement::new(
+static LOOK: Statement = Statement::by_index(
     c"SELECT j.status::text, j.lease_token::text
       FROM foreman.any_job AS j
       WHERE j.id OPERATOR(pg_catalog.=) $1",

@@ -22,6 +22,7 @@ mod nesting;
 mod on_error;
 mod partitions;
 mod payloads;
+mod plans;
 mod protocol_model;
 mod queues;
 mod relaxed_claims;
