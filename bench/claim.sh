@@ -10,7 +10,7 @@ declare -A most=([1]=12000 [10]=50000 [100]=100000)
 
 # fill VARIANT AT_ONCE: a queue as new
 fill() {
-    psql --no-psqlrc --quiet --set jobs=$((seconds * most[$2] + 1000)) --file "fill.$1.sql" >/dev/null
+    psql --no-psqlrc --quiet --set jobs=$((seconds * most[$2] + 1000)) --set priorities=1 --file "fill.$1.sql" >/dev/null
 }
 
 # jobs_rate CALL VARIANT AT_ONCE CLIENTS SYNC: jobs per second of one round

@@ -22,7 +22,7 @@ printf '%-10s %10s %10s %8s\n' variant 'first 5 s' 'last 5 s' ratio
 for variant in two_calls move; do
     table=$variant
     if [[ $variant == *_call* ]]; then table=foreman; fi
-    psql --no-psqlrc --quiet --set jobs=$((pinned * 10000)) --file "fill.$table.sql" >/dev/null
+    psql --no-psqlrc --quiet --set jobs=$((pinned * 10000)) --set priorities=1 --file "fill.$table.sql" >/dev/null
     coproc old { psql --no-psqlrc --quiet --tuples-only --no-align; }
     echo 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;' >&"${old[1]}"
     read -r <&"${old[0]}"
