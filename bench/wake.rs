@@ -2,7 +2,8 @@
 //! LOCKED with LISTEN and NOTIFY (`by_hand.sql`), alone and beside sessions that wait for something else. And what those
 //! cost while nothing happens.
 //!
-//! Started by `wake.sh` with the number of jobs and `synchronous_commit`; PGHOST says where the server is.
+//! Started by `wake.sh` with the number of jobs and `synchronous_commit`, and by `long/wake.sh` with a number of such sessions
+//! and the name of the one way to try as well; PGHOST says where the server is.
 
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::{Client, NoTls};
@@ -56,10 +57,11 @@ const BY_HAND: Way = Way {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, jobs, sync] = arguments.as_slice() else { panic!("the number of jobs and synchronous_commit") };
+    let [_, jobs, sync, rest @ ..] = arguments.as_slice() else { panic!("the number of jobs and synchronous_commit") };
     let jobs = jobs.parse().expect("a number of jobs");
-    for others in [0, OTHERS] {
-        for way in [&FOREMAN, &BY_HAND] {
+    let others = rest.first().map(|others| vec![others.parse().expect("a number of sessions")]);
+    for others in others.unwrap_or(vec![0, OTHERS]) {
+        for way in [&FOREMAN, &BY_HAND].into_iter().filter(|way| rest.get(1).is_none_or(|name| name == way.name)) {
             compare(way, others, jobs, sync);
         }
     }
