@@ -2,7 +2,7 @@
 # Another server than the default: make test PG=17. What each target does is in the script that it calls.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long install bench lint fmt psql clean
+.PHONY: help setup demo test test-long install bench bench-long lint fmt psql clean
 SHELL := bash
 
 help: ## this list
@@ -27,6 +27,9 @@ install: ## put the release build into the server's folders
 
 bench: ## calls, claims and wakes beside the same by bare SQL, plpgsql, SKIP LOCKED and NOTIFY
 	@bench/run.sh
+
+bench-long: ## the same for hours: old transactions, backlogs, other job systems; with plots (bench/README.md)
+	@bench/long.sh
 
 lint: setup ## formatting, clippy and shellcheck, warnings denied
 	@source pgrx-config/env.sh && cargo fmt --all --check && \

@@ -1,0 +1,38 @@
+# Owns what making jobs costs: one at a time, and a thousand at once. Sourced by ../long.sh.
+# shellcheck shell=bash disable=SC2154
+
+candidate bare plain '' bare 0 'INSERT alone'
+
+scenario_enqueue() {
+    local taking
+    mapfile -t taking < <(taking_part bare foreman foreman_plain graphile pg_boss procrastinate pgq)
+    echo 'made one at a time by 8 clients: jobs per second'
+    made_by create_job 1 "${taking[@]}"
+    mapfile -t taking < <(taking_part bare foreman foreman_plain)
+    echo
+    echo 'made a thousand at once, by 8 clients, INSERT … SELECT beside create_jobs: jobs per second'
+    made_by create_jobs 1000 "${taking[@]}"
+}
+
+# made_by CALL AT_ONCE CANDIDATE…
+made_by() {
+    local sync candidate round
+    printf '%-26s %5s %9s %9s\n' '' sync rate 'to INSERT'
+    for sync in off on; do
+        local -A found=()
+        for ((round = 0; round < rounds; round++)); do
+            for candidate in "${@:3}"; do
+                use "$candidate"
+                # Not empty: plans that were made for an empty table would be kept while it grows.
+                fill "$candidate" 10000
+                found[$candidate]+=$(rate $sync 8 "$seconds" "$(script "$1" "${table[$candidate]}")")$'\n'
+            done
+        done
+        for candidate in "${@:3}"; do
+            awk -v name="${label[$candidate]}" -v sync=$sync -v rate="$(middle <<<"${found[$candidate]}")" -v at_once="$2" \
+                -v bare="$(middle <<<"${found[bare]:-nan}")" 'BEGIN {
+                    printf "%-26s %5s %9.0f %8.2fx\n", name, sync, rate * at_once, rate / bare
+                }'
+        done
+    done
+}

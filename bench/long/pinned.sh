@@ -1,0 +1,76 @@
+# Owns what becomes of claims while an old transaction keeps dead rows from being cleaned up, and after it: for each
+# candidate a time without, SECONDS_PINNED beside a REPEATABLE READ transaction, and SECONDS_AFTER. Sourced by ../long.sh.
+# shellcheck shell=bash disable=SC2154
+
+scenario_pinned() {
+    echo 'claimed and finished one at a time by 8 clients, three priorities, synchronous_commit off: jobs per second'
+    beside_an_old_snapshot pinned '' idle \
+        foreman foreman_one foreman_plain hand_move hand_in_place graphile pg_boss procrastinate pgq
+}
+
+scenario_pinned_busy() {
+    echo "the same, while one claim stays open in another transaction and ${IMPORT:-100000} jobs of one transaction arrive" \
+        'in the middle'
+    beside_an_old_snapshot pinned_busy ', an open claim and an import' busy foreman foreman_plain hand_move
+}
+
+scenario_several_queues() {
+    echo 'the same for claims that name five queues: claim_jobs_from, and by hand with an index across queues'
+    beside_an_old_snapshot several_queues ', of five queues' idle foreman foreman_five hand_move hand_five
+}
+
+# beside_an_old_snapshot NAME TITLE COMPANY CANDIDATE…: COMPANY is what else goes on, TITLE says it on the plots
+beside_an_old_snapshot() {
+    local name=$1 title=$2 company=$3 round candidate taking
+    mapfile -t taking < <(taking_part "${@:4}")
+    echo 'candidate,round,second,rate' >"$results/$name.csv"
+    echo 'candidate,round,phase,p50,p95,p99,worst' >"$results/$name.latency.csv"
+    for ((round = 1; round <= rounds_pinned; round++)); do
+        for candidate in "${taking[@]}"; do
+            timeline "$name" "$candidate" "$round" "$company"
+        done
+    done
+    for candidate in "${taking[@]}"; do echo "$candidate=${label[$candidate]}"; done |
+        python3 long/pinned.py "$results/$name" "$title" "$free" "$pinned" "$window"
+    to_png "$results/$name".*svg
+}
+
+# timeline NAME CANDIDATE ROUND COMPANY: one run, into the two tables
+timeline() {
+    local start loading total=$((free + pinned + after))
+    echo "… $1, round $3: $2" >&3
+    use "$2"
+    fill "$2" $((total * most[$2]))
+    start=$(date +%s)
+    load "$2" "$total" >"$scratch/rates" &
+    loading=$!
+    sleep "$free"
+    "$4" "$2"
+    # It sleeps with its snapshot, and then it is over.
+    sql --command 'BEGIN ISOLATION LEVEL REPEATABLE READ' --command "SELECT pg_sleep($pinned)" --command COMMIT >/dev/null
+    wait "$loading"
+    awk -v who="$2,$3" '{ print who "," $1 "," $2 }' "$scratch/rates" >>"$results/$1.csv"
+    latencies_of "$2" "$3" "$start" >>"$results/$1.latency.csv"
+    # The next one shall not find its rows in the caches.
+    fill "$2" 0
+}
+
+# latencies_of CANDIDATE ROUND START: percentiles before, in the last minute of the old snapshot, and in the last of all
+latencies_of() {
+    local begin end phase minute
+    if ! compgen -G "$scratch/$1.*" >/dev/null; then return; fi
+    for phase in "before 0 $free" "beside $free $((free + pinned))" "after $((free + pinned)) $((free + pinned + after))"; do
+        read -r phase begin end <<<"$phase"
+        minute=$(((end - begin) / 2))
+        if ((minute > 60)); then minute=60; fi
+        echo "$1,$2,$phase,$(percentiles $(($3 + end - minute)) $(($3 + end)) "$scratch/$1".* | tr ' ' ',')"
+    done
+}
+
+idle() { :; }
+
+# busy CANDIDATE: a claim that stays open as long as the old snapshot, and an import that commits in the middle of that
+busy() {
+    { echo 'BEGIN;' && cat "$(claim_script "$1")" && echo "SELECT pg_sleep($pinned);"; } | sql >/dev/null &
+    sql --set jobs="${IMPORT:-100000}" --set seconds=$((pinned / 2)) --file "$(script import "${table[$1]}")" >/dev/null &
+}
