@@ -18,6 +18,7 @@ export PYTHONDONTWRITEBYTECODE=1
 
 # shellcheck source-path=SCRIPTDIR
 {
+    source sync.sh
     source long/tools.sh
     source long/server.sh
     source long/candidates.sh

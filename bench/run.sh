@@ -10,6 +10,7 @@ cd "$root/bench"
 seconds=${SECONDS_EACH:-4} rounds=${ROUNDS:-3} only=${ONLY:-.}
 cluster=$root/pgrx-config/cluster.sh
 bin=$("$PG_CONFIG" --bindir)
+source sync.sh
 trap '"$cluster" remove bench' EXIT
 
 "$root/pgrx-config/install.sh"
@@ -23,13 +24,6 @@ psql --no-psqlrc --quiet --tuples-only --file setup.sql >/dev/null
 psql --no-psqlrc --quiet --file by_hand.sql
 # Finished jobs go to their day's partition, as where upkeep is done.
 psql --no-psqlrc --quiet --tuples-only --command 'SELECT foreman.maintain()' >/dev/null
-
-# What a session sets: synchronous_commit off, on, or on and each flush of the log delayed by 1ms, as disks are that don't lie.
-declare -A sync_options=(
-    [off]='-c synchronous_commit=off'
-    [on]='-c synchronous_commit=on'
-    [1ms]='-c synchronous_commit=on -c commit_delay=1000 -c commit_siblings=0'
-)
 
 # rate CALL VARIANT CLIENTS SYNC [OPTION…]: transactions per second of one round
 rate() {

@@ -8,7 +8,7 @@ scenario_clients() {
     mapfile -t taking < <(taking_part foreman foreman_one foreman_plain hand_move hand_in_place)
     echo 'claimed and finished one at a time: jobs per second by the number of clients'
     printf '%-26s %5s %9s %9s %9s %9s %16s\n' '' sync "${counts[@]}" 'lowest to first'
-    for sync in off on; do
+    for sync in off on 1ms; do
         local -A found=()
         for ((round = 0; round < rounds; round++)); do
             for clients in "${counts[@]}"; do

@@ -18,7 +18,7 @@ scenario_enqueue() {
 made_by() {
     local sync candidate round
     printf '%-26s %5s %9s %9s\n' '' sync rate 'to INSERT'
-    for sync in off on; do
+    for sync in off on 1ms; do
         local -A found=()
         for ((round = 0; round < rounds; round++)); do
             for candidate in "${@:3}"; do

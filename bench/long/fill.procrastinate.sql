@@ -1,5 +1,4 @@
 -- As fill.foreman.sql; here the greater priority is the first. Its triggers would NOTIFY for each of the rows.
-SET client_min_messages = warning;
 TRUNCATE procrastinate_jobs CASCADE;
 CHECKPOINT;
 SET session_replication_role = replica;

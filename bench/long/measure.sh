@@ -6,7 +6,7 @@ window=5
 
 # bench SYNC CLIENTS OPTION…: pgbench as everywhere here
 bench() {
-    PGOPTIONS="-c synchronous_commit=$1" "$bin/pgbench" --no-vacuum --protocol prepared --client "$2" --jobs 1 "${@:3}"
+    PGOPTIONS=${sync_options[$1]} "$bin/pgbench" --no-vacuum --protocol prepared --client "$2" --jobs 1 "${@:3}"
 }
 
 # rate SYNC CLIENTS SECONDS FILE OPTION…: transactions a second

@@ -37,11 +37,14 @@ stop_servers() {
 # use CANDIDATE [DATABASE]: whom psql and pgbench speak to from now on
 use() { export PGHOST=${host[${server_of[$1]}]} PGDATABASE=${2:-postgres}; }
 
-sql() { "$bin/psql" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 "$@"; }
+sql() {
+    PGOPTIONS='-c client_min_messages=warning' \
+        "$bin/psql" --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1 "$@"
+}
 
 # A database as the first one was when it was new
 new_database() {
-    sql --command "DROP DATABASE IF EXISTS $1" --command "CREATE DATABASE $1 TEMPLATE postgres" 2>/dev/null
+    sql --command "DROP DATABASE IF EXISTS $1" --command "CREATE DATABASE $1 TEMPLATE postgres"
 }
 
 about_the_run() {
