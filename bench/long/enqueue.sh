@@ -23,7 +23,7 @@ made_by() {
         for ((round = 0; round < rounds; round++)); do
             for candidate in "${@:3}"; do
                 use "$candidate"
-                # Not empty: plans that were made for an empty table would be kept while it grows.
+                # Some are there already, so that no plan is made for an empty table.
                 fill "$candidate" 10000
                 found[$candidate]+=$(rate $sync 8 "$seconds" "$(script "$1" "${table[$candidate]}")")$'\n'
             done

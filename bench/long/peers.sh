@@ -17,7 +17,7 @@ set_up_candidates() {
         if ! [[ $name =~ ${CANDIDATES:-.} ]]; then continue; fi
         if ! { "fetch_$name" && "set_up_$name"; } >"$scratch/$name.log" 2>&1; then
             left_out[$name]=yes
-            echo "left out: $name ($(tail -n 1 "$scratch/$name.log"))"
+            echo "left out: $name ($(grep --max-count 1 --ignore-case error "$scratch/$name.log" || tail -n 1 "$scratch/$name.log"))"
         fi
     done
 }
@@ -32,7 +32,7 @@ package() {
     (cd "$folder" && "$@" && touch complete)
 }
 
-fetch_npm() { package "$1-$2" bash -c "npm pack --silent $1@$2 >/dev/null && tar -xzf ./*.tgz"; }
+fetch_npm() { package "$1-$2" bash -c "npm pack --loglevel=error $1@$2 && tar -xzf ./*.tgz"; }
 
 fetch_pgq() { package "pgq-$pgq_version-$PG" download_pgq; }
 
