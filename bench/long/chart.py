@@ -51,16 +51,32 @@ def steps(most, wanted=6):
     return [step * n for n in range(ceil(most / step - 1e-9) + 1)]
 
 
+def decades(values):
+    """1, 2, 5, 10, 20 … from below the least value to above the greatest, as a logarithmic axis has them."""
+    positive = [value for value in values if value > 0] or [1]
+    ticks = [digit * 10.0 ** power for power in range(floor(log10(min(positive))), ceil(log10(max(positive))) + 2)
+             for digit in (1, 2, 5)]
+    first = max(tick for tick in ticks if tick <= min(positive))
+    last = min(tick for tick in ticks if tick >= max(positive) and tick > first)
+    return [tick for tick in ticks if first <= tick <= last]
+
+
+def along(ticks, begin, end):
+    """Where a value lies between two places, on the axis of these ticks; what is below the first lies there."""
+    low, high = log10(ticks[0]), log10(ticks[-1])
+    return lambda value: begin + (end - begin) * (log10(max(value, ticks[0])) - low) / (high - low)
+
+
 def lines(path, title, subtitle, x_label, y_label, series, band):
-    """`series`: (name, (colour, dash), [(x, y)]); `band`: (from, to, what it is)."""
+    """`series`: (name, (colour, dash), [(x, y)]); `band`: (from, to, what it is). The upright axis is logarithmic."""
     height, right = 560, WIDTH - LEGEND
     page = Page(height, title, subtitle)
     foot = height - BOTTOM
     last = max(x for _, _, points in series for x, _ in points)
     x_ticks = [tick for tick in steps(last) if tick <= last * 1.001]
-    y_ticks = steps(max(y for _, _, points in series for _, y in points))
+    y_ticks = decades([y for _, _, points in series for _, y in points])
     at_x = lambda x: LEFT + (right - LEFT) * x / last
-    at_y = lambda y: foot - (foot - TOP) * y / y_ticks[-1]
+    at_y = along(y_ticks, foot, TOP)
     begin, end, meaning = band
     page.box(at_x(begin), TOP, at_x(end) - at_x(begin), foot - TOP, "#f3f3f3")
     page.text(at_x(begin) + 6, TOP + 16, meaning, size=12)
@@ -87,11 +103,9 @@ def ranges(path, title, subtitle, x_label, rows, kinds):
     each = pitch * len(kinds) + 14
     foot = TOP + 40 + each * len(rows)
     page = Page(foot + BOTTOM, title, subtitle)
-    values = [value for _, found in rows for three in found.values() for value in three if value > 0]
-    low, high = floor(log10(min(values))), ceil(log10(max(values)) + 1e-9)
     right = WIDTH - 40
-    at_x = lambda value: left + (right - left) * (log10(max(value, 10 ** low)) - low) / (high - low)
-    ticks = [digit * 10.0 ** power for power in range(low, high) for digit in (1, 2, 5)] + [10.0 ** high]
+    ticks = decades([value for _, found in rows for three in found.values() for value in three])
+    at_x = along(ticks, left, right)
     for tick in ticks:
         page.line([(at_x(tick), TOP + 24), (at_x(tick), foot)], GREY)
         page.text(at_x(tick), foot + 20, f"{tick:g}", anchor="middle")
