@@ -1,8 +1,9 @@
-//! One piece of shared memory and its locks, there only when the library is preloaded: a value, and behind it an array
-//! whose length is a setting's, in parts with a lock each.
+//! One piece of shared memory and its locks, there only when the library is preloaded: a value, and behind it arrays
+//! whose lengths are settings', each in parts with a lock each.
 
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
+use core::marker::PhantomData;
 use pgrx::{pg_guard, pg_sys};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -17,13 +18,11 @@ pub unsafe trait Shareable: Sync {}
 static AREA: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(std::ptr::null_mut());
 /// Bytes asked for.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
-/// Where the array begins, in bytes from the area's beginning, and how many entries each of its parts has.
-static ARRAY: AtomicUsize = AtomicUsize::new(0);
-/// As above.
-static PART: AtomicUsize = AtomicUsize::new(0);
-/// The locks in shared memory, there whenever the area is: the first is the value's, the others are the parts'.
+/// Locks asked for.
+static LOCK_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// The locks in shared memory, there whenever the area is: the first is the value's, the others are the arrays' parts'.
 static LOCKS: AtomicPtr<pg_sys::LWLockPadded> = AtomicPtr::new(std::ptr::null_mut());
-/// Parts of the array: more than there are processors, so that sessions at different queues seldom meet.
+/// Parts of an array: more than there are processors, so that sessions at different entries seldom meet.
 const PARTS: usize = 16;
 /// The area's name in the server's index of shared memory, and the lock's.
 const NAME: &CStr = c"pg_foreman";
@@ -39,48 +38,86 @@ pub fn is_preloading() -> bool {
     unsafe { pg_sys::process_shared_preload_libraries_in_progress }
 }
 
-/// Asks for a `T` in shared memory, and for `entries` of `E` behind it. Does nothing unless the postmaster is preloading
-/// libraries.
-pub fn request<T: Shareable, E: Shareable>(entries: usize) {
-    if !is_preloading() {
-        return;
+/// What the library wants of shared memory.
+pub struct Request {
+    size: usize,
+    locks: usize,
+}
+
+impl Request {
+    /// A `T`.
+    pub fn of<T: Shareable>() -> Self {
+        Self { size: size_of::<T>(), locks: 1 }
     }
-    let part = entries.div_ceil(PARTS);
-    let array = size_of::<T>().next_multiple_of(align_of::<E>());
-    ARRAY.store(array, Ordering::Relaxed);
-    PART.store(part, Ordering::Relaxed);
-    SIZE.store(array + part * PARTS * size_of::<E>(), Ordering::Relaxed);
-    // SAFETY: called from _PG_init, on the postmaster's one thread. A hook that was there is called first.
-    unsafe {
-        store(&PREVIOUS_REQUEST, pg_sys::shmem_request_hook);
-        store(&PREVIOUS_STARTUP, pg_sys::shmem_startup_hook);
-        pg_sys::shmem_request_hook = Some(on_request);
-        pg_sys::shmem_startup_hook = Some(on_startup);
+
+    /// So many entries of an array behind it.
+    pub fn and<E: Shareable>(self, array: &Array<E>, entries: usize) -> Self {
+        let begins = self.size.next_multiple_of(align_of::<E>());
+        let part = entries.div_ceil(PARTS);
+        array.begins.store(begins, Ordering::Relaxed);
+        array.part.store(part, Ordering::Relaxed);
+        array.first_lock.store(self.locks, Ordering::Relaxed);
+        Self { size: begins + part * PARTS * size_of::<E>(), locks: self.locks + PARTS }
+    }
+
+    /// Asks for all of it. Does nothing unless the postmaster is preloading libraries.
+    pub fn make(self) {
+        if !is_preloading() {
+            return;
+        }
+        SIZE.store(self.size, Ordering::Relaxed);
+        LOCK_COUNT.store(self.locks, Ordering::Relaxed);
+        // SAFETY: called from _PG_init, on the postmaster's one thread. A hook that was there is called first.
+        unsafe {
+            store(&PREVIOUS_REQUEST, pg_sys::shmem_request_hook);
+            store(&PREVIOUS_STARTUP, pg_sys::shmem_startup_hook);
+            pg_sys::shmem_request_hook = Some(on_request);
+            pg_sys::shmem_startup_hook = Some(on_startup);
+        }
     }
 }
 
 /// The shared value, if the library was preloaded.
 pub fn get<T: Shareable>() -> Option<&'static T> {
-    // SAFETY: when set, it points to SIZE zeroed bytes or to what backends made of them by atomics; `request`
-    // is called with one type only, and shared memory lasts as long as the process.
+    // SAFETY: when set, it points to SIZE zeroed bytes or to what backends made of them by atomics; one
+    // type only is asked for, and shared memory lasts as long as the process.
     unsafe { AREA.load(Ordering::Acquire).cast::<T>().as_ref() }
 }
 
-/// Works on a part of the array, the one for this number, under the part's lock; `None` without preload. `work` must be
-/// short, and neither raise, panic, allocate nor come here.
-pub fn with_part<E: Shareable, R>(number: u32, work: impl FnOnce(&mut [E]) -> R) -> Option<R> {
-    let area = AREA.load(Ordering::Acquire);
-    if area.is_null() {
-        return None;
+/// An array in shared memory.
+pub struct Array<E> {
+    /// Where it begins, in bytes from the area's beginning.
+    begins: AtomicUsize,
+    /// Entries of a part.
+    part: AtomicUsize,
+    /// The number of the first part's lock.
+    first_lock: AtomicUsize,
+    entries: PhantomData<fn() -> E>,
+}
+
+impl<E: Shareable> Array<E> {
+    /// One that nothing was asked for yet.
+    pub const fn new() -> Self {
+        let [begins, part, first_lock] = [const { AtomicUsize::new(0) }; 3];
+        Self { begins, part, first_lock, entries: PhantomData }
     }
-    let (part, length) = (number as usize % PARTS, PART.load(Ordering::Relaxed));
-    let _held = Held::take(1 + part);
-    // SAFETY: `request` is called with one type of entries only, and asked for that many; nobody comes to a part without
-    // its lock.
-    Some(work(unsafe {
-        let first = area.byte_add(ARRAY.load(Ordering::Relaxed)).cast::<E>().add(part * length);
-        std::slice::from_raw_parts_mut(first, length)
-    }))
+
+    /// Works on the part for this number, under its lock; `None` without preload. `work` must be short, and neither raise,
+    /// panic, allocate nor come here.
+    pub fn with_part<R>(&self, number: u32, work: impl FnOnce(&mut [E]) -> R) -> Option<R> {
+        let area = AREA.load(Ordering::Acquire);
+        if area.is_null() {
+            return None;
+        }
+        let (part, length) = (number as usize % PARTS, self.part.load(Ordering::Relaxed));
+        let _held = Held::take(self.first_lock.load(Ordering::Relaxed) + part);
+        // SAFETY: so many entries lie there, asked for by `Request::and` before the area was made; nobody comes to a part
+        // without its lock.
+        Some(work(unsafe {
+            let first = area.byte_add(self.begins.load(Ordering::Relaxed)).cast::<E>().add(part * length);
+            std::slice::from_raw_parts_mut(first, length)
+        }))
+    }
 }
 
 /// How many entries the array has.
@@ -159,7 +196,7 @@ unsafe extern "C-unwind" fn on_request() {
     // SAFETY: the server calls this hook at the one time when asking is allowed.
     unsafe {
         pg_sys::RequestAddinShmemSpace(SIZE.load(Ordering::Relaxed));
-        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), 1 + PARTS as core::ffi::c_int);
+        pg_sys::RequestNamedLWLockTranche(NAME.as_ptr(), LOCK_COUNT.load(Ordering::Relaxed) as core::ffi::c_int);
     }
 }
 

@@ -6,7 +6,7 @@
 //! little, and else for a twentieth of the time.
 
 use super::floor::{Floor, Look, Position, Range, Walked};
-use crate::pg::shmem::{self, Shareable};
+use crate::pg::shmem::{Array, Shareable};
 use crate::pg::{process, xact};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -56,6 +56,9 @@ pub struct Entry {
 
 // SAFETY: plain values, changed under the lock; zeroes are a free entry.
 unsafe impl Shareable for Entry {}
+
+/// The entries of all sessions, with preload.
+pub static ENTRIES: Array<Entry> = Array::new();
 
 /// What lies in shared memory beside the entries.
 pub struct Table {
@@ -161,8 +164,7 @@ fn with_entry<R>(key: Key, work: impl FnOnce(&mut Entry) -> R) -> Option<R> {
     if !are_shared() {
         return OWN.with_borrow_mut(|own| own.get_mut(&key).map(|entry| work(entry)));
     }
-    shmem::with_part(part(key), |entries: &mut [Entry]| entries.iter_mut().find(|entry| entry.key == key).map(work))
-        .flatten()
+    ENTRIES.with_part(part(key), |entries| entries.iter_mut().find(|entry| entry.key == key).map(work)).flatten()
 }
 
 /// The part of the array that a queue is in.
@@ -182,18 +184,19 @@ fn with_made_entry<R>(key: Key, now: i64, work: impl FnOnce(&mut Entry) -> R) ->
             Some(work(entry))
         });
     }
-    shmem::with_part(part(key), |entries: &mut [Entry]| {
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
-            return Some(work(entry));
-        }
-        let oldest = entries.iter_mut().min_by_key(|entry| (entry.key.database != 0, entry.looked_at))?;
-        let is_free = oldest.key.database == 0 || (now - oldest.looked_at).abs() >= KEPT;
-        is_free.then(|| {
-            *oldest = Entry::new(key, now);
-            work(oldest)
+    ENTRIES
+        .with_part(part(key), |entries| {
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
+                return Some(work(entry));
+            }
+            let oldest = entries.iter_mut().min_by_key(|entry| (entry.key.database != 0, entry.looked_at))?;
+            let is_free = oldest.key.database == 0 || (now - oldest.looked_at).abs() >= KEPT;
+            is_free.then(|| {
+                *oldest = Entry::new(key, now);
+                work(oldest)
+            })
         })
-    })
-    .flatten()
+        .flatten()
 }
 
 /// What a claim from a queue is to walk. The snapshot has to be taken after. `prepared` tells of prepared transactions: what

@@ -10,8 +10,9 @@ pub mod wakes;
 pub mod workers;
 
 use crate::guc;
-use crate::pg::shmem::{self, Shareable};
+use crate::pg::shmem::{self, Request, Shareable};
 use crate::pg::xact::{self, Callbacks, End};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// All of it, in one piece; behind it lie the entries of `floors`.
 struct Area {
@@ -28,7 +29,18 @@ unsafe impl Shareable for Area {}
 
 /// Asks for the shared memory; without preload there is none.
 pub fn request() {
-    shmem::request::<Area, floors::Entry>(guc::max_tracked_queues());
+    Request::of::<Area>().and(&floors::ENTRIES, guc::max_tracked_queues()).make();
+}
+
+/// When something happened first since this memory was made, which is since the server's start or its last crash. Not the
+/// time of the start: on a standby that is long before its promotion.
+struct First(AtomicI64);
+
+impl First {
+    /// It happens now, and gives when it did first.
+    fn time(&self, now: i64) -> i64 {
+        self.0.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now)
+    }
 }
 
 /// The shared memory, if there is any.

@@ -8,16 +8,14 @@
 //! A job that takes the server down each time would never use up its attempts so. Hence claims are flushed for
 //! `foreman.relax_claims_after` after the server's first one, which a crash makes the first one again.
 
+use super::First;
 use crate::guc;
 use crate::pg::{flush, xact};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 /// What lies in shared memory.
 pub struct Table {
-    /// When somebody claimed first since this memory was made, which is since the server's start or its last crash; 0:
-    /// nobody has. Not the time of the start: on a standby that is long before its promotion.
-    first_claim: AtomicI64,
+    first_claim: First,
 }
 
 thread_local! {
@@ -40,9 +38,7 @@ pub fn claim<T>(claim: impl FnOnce() -> T) -> T {
 fn is_time() -> bool {
     let (Some(area), Some(after)) = (super::area(), guc::relax_claims_after()) else { return false };
     let now = xact::clock();
-    let first = area.relaxed.first_claim.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-    let since = first.err().unwrap_or(now);
-    u128::try_from(now - since).is_ok_and(|passed| passed >= after.as_micros())
+    u128::try_from(now - area.relaxed.first_claim.time(now)).is_ok_and(|passed| passed >= after.as_micros())
 }
 
 /// Runs before a commit. Whatever was written after the last claim, by a deferred trigger too, has moved the log's end.
