@@ -152,11 +152,14 @@ CREATE TABLE foreman.finished_day (
 COMMENT ON TABLE foreman.finished_day IS 'The days (UTC) that have a partition of foreman.finished_job.';
 
 -- Every job with the same columns, still with its queue's id: three plain branches, which the planner can merge
--- by id from their indexes without sorting. It leaves a branch out where is_live is asked to be otherwise.
+-- by id from their indexes without sorting. It leaves a branch out where is_live is asked to be otherwise. What heartbeats
+-- have told of a lease may lie in shared memory.
 CREATE VIEW foreman.any_job AS
 SELECT true AS is_live, id, queue_id, status, priority, attempt, max_attempts, run_at, ready_at, created_at, started_at,
-       lease_expires_at, NULL::pg_catalog.timestamptz AS finished_at, lease_token, cancel_requested_at, job_type,
-       unique_key, worker, progress, note, payload, metadata, NULL::pg_catalog.jsonb AS result, last_error AS error
+       foreman.lease_end(lease_token, lease_expires_at, lease_seconds) AS lease_expires_at,
+       NULL::pg_catalog.timestamptz AS finished_at, lease_token, cancel_requested_at, job_type, unique_key, worker,
+       foreman.lease_progress(lease_token, lease_expires_at, progress) AS progress,
+       foreman.lease_note(lease_token, lease_expires_at, note) AS note, payload, metadata, NULL::pg_catalog.jsonb AS result, last_error AS error
 FROM foreman.live_job
 UNION ALL
 SELECT false, id, queue_id, status, priority, attempt, max_attempts, run_at, NULL::pg_catalog.timestamptz, created_at, started_at,

@@ -168,6 +168,15 @@ longer deleted, and jobs counted.
   `roll_ups` (of figures), and `postponed`, the steps that could not have their lock; `skipped` where another session is at it.
 - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `READ_ONLY`.';
 
+COMMENT ON FUNCTION foreman.lease_end IS
+'A step of `foreman.jobs`: until when nobody takes a lease away, as its row, its heartbeats and the grace after a crash have it.';
+
+COMMENT ON FUNCTION foreman.lease_progress IS
+'A step of `foreman.jobs`: the progress that was last told by heartbeats, else what the row says.';
+
+COMMENT ON FUNCTION foreman.lease_note IS
+'A step of `foreman.jobs`: the note that was last told by heartbeats, else what the row says.';
+
 COMMENT ON FUNCTION foreman.configure_queue IS
 'Sets a queue''s policy, and makes the queue if there is none. What is NULL stays as it is.
 
@@ -281,7 +290,8 @@ COMMENT ON FUNCTION foreman.heartbeat IS
 
 - `extend_seconds`: the lease ends no earlier than so many seconds from now, 0.1 to 604800; NULL is the length that it
   was claimed for. It never becomes shorter. `progress`: 0 to 100 percent. `note`: up to 120 bytes; both are shown by
-  `get_job`, and NULL leaves them. `options`: none yet.
+  `get_job`, and NULL leaves them. Preloaded, all this is kept in shared memory, and counts also where the transaction
+  is rolled back. `options`: none yet.
 - Replies: `success` with `lease_expires_at` and `cancel_requested`, `cancel_reason` where one was given, and `held`
   where another transaction has the job locked, as after `hold_lease`: the lease is left as it is until that ends.
 - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (stop: another worker may have the job), `READ_ONLY`.';

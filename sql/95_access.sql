@@ -18,7 +18,9 @@ WITH function_level (level, name) AS (
         ('monitor', 'live_figures'), ('monitor', 'ended_figures'), ('monitor', 'figures_since'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
         ('admin', 'set_setting_text'), ('admin', 'delete_setting'), ('admin', 'configure_queue'),
-        ('admin', 'pause_queue'), ('admin', 'resume_queue'), ('admin', 'rescue_expired')
+        ('admin', 'pause_queue'), ('admin', 'resume_queue'), ('admin', 'rescue_expired'),
+        -- foreman.jobs calls them with its reader's rights.
+        ('admin', 'lease_end'), ('admin', 'lease_progress'), ('admin', 'lease_note')
 ), relation_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),

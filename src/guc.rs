@@ -37,6 +37,8 @@ static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(50);
 static RELAX_CLAIMS_AFTER: GucSetting<i32> = GucSetting::<i32>::new(600);
 /// 256: 2 MB.
 static MAX_TRACKED_QUEUES: GucSetting<i32> = GucSetting::<i32>::new(256);
+/// 4096: 0.7 MB, and more jobs than most servers work on at one time.
+static MAX_TRACKED_LEASES: GucSetting<i32> = GucSetting::<i32>::new(4_096);
 
 /// What becomes of an error that is left after the retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -110,6 +112,11 @@ pub fn relax_claims_after() -> Option<Duration> {
 /// How many queues have a floor in shared memory.
 pub fn max_tracked_queues() -> usize {
     MAX_TRACKED_QUEUES.get().unsigned_abs() as usize
+}
+
+/// How many leases have a place for their heartbeats in shared memory.
+pub fn max_tracked_leases() -> usize {
+    MAX_TRACKED_LEASES.get().unsigned_abs() as usize
 }
 
 /// Whether errors are answered or raised.
@@ -316,6 +323,16 @@ pub fn register() {
             &MAX_TRACKED_QUEUES,
             16,
             65_536,
+            GucContext::Postmaster,
+            GucFlags::default(),
+        );
+        GucRegistry::define_int_guc(
+            c"foreman.max_tracked_leases",
+            c"Leases, in all databases, whose heartbeats write no rows at one time.",
+            c"Takes preloading. Each takes 176 bytes of shared memory.",
+            &MAX_TRACKED_LEASES,
+            16,
+            1_048_576,
             GucContext::Postmaster,
             GucFlags::default(),
         );

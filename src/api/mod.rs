@@ -9,6 +9,7 @@ mod diagnostics;
 mod execute;
 mod health;
 mod jobs;
+mod leases;
 mod queues;
 mod settings;
 mod triggers;
@@ -23,7 +24,11 @@ use pgrx::extension_sql_file;
 mod foreman {}
 
 extension_sql_file!("../../sql/10_bootstrap.sql", name = "bootstrap", bootstrap);
-extension_sql_file!("../../sql/20_jobs.sql", name = "jobs", requires = ["bootstrap"]);
+extension_sql_file!(
+    "../../sql/20_jobs.sql",
+    name = "jobs",
+    requires = ["bootstrap", leases::lease_end, leases::lease_progress, leases::lease_note]
+);
 extension_sql_file!("../../sql/21_partitions.sql", name = "partitions", requires = ["jobs"]);
 extension_sql_file!("../../sql/25_waiting.sql", name = "waiting", requires = ["partitions"]);
 extension_sql_file!(
@@ -64,6 +69,9 @@ extension_sql_file!(
         jobs::update_job_failure,
         jobs::update_job_status,
         jobs::update_job_success,
+        leases::lease_end,
+        leases::lease_note,
+        leases::lease_progress,
         queues::configure_queue,
         queues::list_queues,
         queues::pause_queue,

@@ -65,7 +65,8 @@ fn claim_jobs_from(
 ///
 /// - `extend_seconds`: the lease ends no earlier than so many seconds from now, 0.1 to 604800; NULL is the length that it
 ///   was claimed for. It never becomes shorter. `progress`: 0 to 100 percent. `note`: up to 120 bytes; both are shown by
-///   `get_job`, and NULL leaves them. `options`: none yet.
+///   `get_job`, and NULL leaves them. Preloaded, all this is kept in shared memory, and counts also where the transaction
+///   is rolled back. `options`: none yet.
 /// - Replies: `success` with `lease_expires_at` and `cancel_requested`, `cancel_reason` where one was given, and `held`
 ///   where another transaction has the job locked, as after `hold_lease`: the lease is left as it is until that ends.
 /// - Errors: `INVALID_PARAMS`, `NOT_FOUND`, `LEASE_LOST` (stop: another worker may have the job), `READ_ONLY`.

@@ -154,7 +154,7 @@ struct Lease<'a> {
 impl Lease<'_> {
     /// When it expires.
     fn expires_at(&self) -> i64 {
-        self.now.saturating_add((self.seconds * 1_000_000.0) as i64)
+        xact::after(self.now, self.seconds)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::keys;
 use super::live::{self, LIVE_JOB, column};
 use super::status::Status;
-use crate::pg::datum::{Array, Jsonb, Text, Timestamptz};
+use crate::pg::datum::{Array, Jsonb, Text, Timestamptz, Uuid};
 use crate::pg::rows::{Key, Rows, Scan};
 use crate::pg::spi::{self, Connection, Row, Statement};
 use crate::pg::table::Value;
@@ -165,7 +165,7 @@ fn is_to_end(scan: &mut Scan, end: &End) -> bool {
     is_due
         && scan.column(column::CANCEL_REQUESTED_AT).is_none()
         && scan.is_label(column::STATUS, c"running")
-        && scan.uuid(column::LEASE_TOKEN).as_deref() == end.lease_token
+        && scan.uuid(column::LEASE_TOKEN).map(Uuid::to_text).as_deref() == end.lease_token
 }
 
 /// The row for the partition, its values in the order of the columns there. They lie in the page that the walk stands

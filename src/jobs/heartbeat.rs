@@ -1,11 +1,20 @@
 //! Heartbeats: a worker's lease goes on, and the worker learns whether a cancel was requested.
+//!
+//! Where there is shared memory they are told there (src/shared/leases.rs): each written into the row would be another dead
+//! version and another dead entry of the indexes for as long as an old snapshot lasts. Into the row goes what is to outlast
+//! a crash, a lease that ends more than its own length from now; and all of those for which memory has no place, or whose
+//! row somebody is at.
 
+use super::live::{LIVE_JOB, column};
 use super::transition;
+use crate::arguments::MAX_TEXT;
 use crate::error::Error;
 use crate::pg::datum::{Array, Text, Timestamptz};
+use crate::pg::rows::{Key, Rows, Scan};
 use crate::pg::spi::{self, Connection, Row, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
+use crate::shared::leases::{self, Lease, Tenant, Told};
 use pgrx::pg_sys;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -26,9 +35,10 @@ static EXTEND: Statement = Statement::by_index(
           FOR NO KEY UPDATE OF j SKIP LOCKED
       )
       UPDATE foreman.live_job AS j
-      SET lease_expires_at = GREATEST(j.lease_expires_at,
+      SET lease_expires_at = GREATEST(foreman.lease_end(j.lease_token, j.lease_expires_at, j.lease_seconds),
               $6 OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => COALESCE(f.seconds, j.lease_seconds))),
-          progress = COALESCE(f.progress, j.progress), note = COALESCE(f.note, j.note)
+          progress = COALESCE(f.progress, foreman.lease_progress(j.lease_token, j.lease_expires_at, j.progress)),
+          note = COALESCE(f.note, foreman.lease_note(j.lease_token, j.lease_expires_at, j.note))
       FROM free AS f
       WHERE j.id OPERATOR(pg_catalog.=) ANY ($1) AND j.id OPERATOR(pg_catalog.=) f.id
       RETURNING j.id, pg_catalog.to_jsonb(j.lease_expires_at) OPERATOR(pg_catalog.#>>) '{}',
@@ -44,8 +54,8 @@ static EXTEND: Statement = Statement::by_index(
 );
 
 static HELD: Statement = Statement::by_index(
-    c"SELECT j.id, pg_catalog.to_jsonb(j.lease_expires_at) OPERATOR(pg_catalog.#>>) '{}',
-             j.cancel_requested_at IS NOT NULL, j.cancel_reason, true
+    c"SELECT j.id, pg_catalog.to_jsonb(foreman.lease_end(j.lease_token, j.lease_expires_at, j.lease_seconds))
+                 OPERATOR(pg_catalog.#>>) '{}', j.cancel_requested_at IS NOT NULL, j.cancel_reason, true
       FROM foreman.live_job AS j
       WHERE j.id OPERATOR(pg_catalog.=) $1 AND j.status::text OPERATOR(pg_catalog.=) 'running'
         AND j.lease_token OPERATOR(pg_catalog.=) $2::uuid",
@@ -102,6 +112,23 @@ enum Outcome {
 
 /// Extends the leases that are current; the outcomes are in the order of the beats.
 fn extend(connection: &Connection, beats: &[Beat]) -> Vec<Outcome> {
+    let mut extended = in_memory(beats).unwrap_or_default();
+    let others: Vec<&Beat> = beats.iter().filter(|beat| !extended.contains_key(&beat.job_id)).collect();
+    // Also without any: it is refused where nothing may be written.
+    if !others.is_empty() || beats.is_empty() {
+        extended.extend(in_rows(connection, &others));
+    }
+    beats
+        .iter()
+        .map(|beat| match extended.remove(&beat.job_id) {
+            Some(extended) => Outcome::Extended(extended),
+            None => not_extended(connection, beat),
+        })
+        .collect()
+}
+
+/// Extends leases in their rows.
+fn in_rows(connection: &Connection, beats: &[&Beat]) -> HashMap<i64, Extended> {
     let each = || beats.iter();
     let rows = connection.run(
         &EXTEND,
@@ -114,15 +141,70 @@ fn extend(connection: &Connection, beats: &[Beat]) -> Vec<Outcome> {
             &Timestamptz::at(xact::clock()),
         ],
     );
-    let mut extended: HashMap<i64, Extended> =
-        rows.iter().filter_map(|row| Some((row.bigint(1)?, Extended::of(&row)?))).collect();
-    beats
-        .iter()
-        .map(|beat| match extended.remove(&beat.job_id) {
-            Some(extended) => Outcome::Extended(extended),
-            None => not_extended(connection, beat),
-        })
-        .collect()
+    rows.iter().filter_map(|row| Some((row.bigint(1)?, Extended::of(&row)?))).collect()
+}
+
+/// Extends leases in shared memory, as far as that can be done; `None` where there is none, or nothing may be written.
+fn in_memory(beats: &[Beat]) -> Option<HashMap<i64, Extended>> {
+    if !leases::are_tracked() || !xact::may_write() {
+        return None;
+    }
+    let rows = Rows::to_read(&LIVE_JOB)?;
+    let mut scan = by_id(&rows)?;
+    let mut may_tidy = true;
+    let extended = |beat: &Beat| Some((beat.job_id, tell(&rows, &mut scan, beat, &mut may_tidy)?));
+    Some(beats.iter().filter_map(extended).collect())
+}
+
+/// A walk over the rows as they are now, job by job.
+fn by_id(rows: &Rows) -> Option<Scan<'_>> {
+    rows.scan(c"live_job_has_an_id", &[column::ID])
+}
+
+/// The lease of a job that runs, at whose row the walk then stands.
+fn lease_of(scan: &mut Scan, job_id: i64) -> Option<Lease> {
+    scan.start(&[Key::bigint(job_id)]);
+    let is_running = scan.next() && scan.is_label(column::STATUS, c"running");
+    let token = scan.uuid(column::LEASE_TOKEN).filter(|_| is_running)?.bytes();
+    Some(Lease { token, expires_at: scan.bigint(column::LEASE_EXPIRES_AT) })
+}
+
+/// Extends a lease in shared memory; `None` where it takes the row, or is not the job's.
+fn tell(rows: &Rows, scan: &mut Scan, beat: &Beat, may_tidy: &mut bool) -> Option<Extended> {
+    let lease = lease_of(scan, beat.job_id)?;
+    if scan.uuid(column::LEASE_TOKEN)?.to_text() != beat.lease_token {
+        return None;
+    }
+    let (now, length) = (xact::clock(), scan.double(column::LEASE_SECONDS));
+    let expires_at = xact::after(now, beat.extend_seconds.unwrap_or(length));
+    if expires_at > lease.expires_at.max(xact::after(now, length)) {
+        return None;
+    }
+    let note = beat.note.as_ref().map(Text::bytes);
+    let told = Told { expires_at, progress: beat.progress, note };
+    let mut is_told = lease.tell(beat.job_id, &told);
+    if !is_told && std::mem::take(may_tidy) {
+        tidy(rows, &lease.tenants());
+        is_told = lease.tell(beat.job_id, &told);
+    }
+    (is_told && scan.is_settled()).then(|| Extended {
+        lease_expires_at: Timestamptz::at(lease.end(length)).to_json(),
+        cancel_requested: scan.column(column::CANCEL_REQUESTED_AT).is_some(),
+        cancel_reason: scan.text(column::CANCEL_REASON).map(|reason| reason.to_utf8(MAX_TEXT)),
+        held: false,
+    })
+}
+
+/// Frees the places of leases that are no longer their job's. They were told of before this walk's snapshot, and of rows
+/// that others saw: so what it does not see is over.
+fn tidy(rows: &Rows, tenants: &[Tenant]) {
+    let Some(mut scan) = by_id(rows) else { return };
+    for tenant in tenants {
+        let is_current = lease_of(&mut scan, tenant.job_id).is_some_and(|lease| lease.has(tenant));
+        if !is_current {
+            leases::forget(tenant);
+        }
+    }
 }
 
 /// A heartbeat whose row was locked, or whose lease is no longer the job's.

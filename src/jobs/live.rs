@@ -63,6 +63,7 @@ pub mod column {
     pub const JOB_TYPE: usize = 16;
     pub const UNIQUE_KEY: usize = 17;
     pub const WORKER: usize = 18;
+    pub const CANCEL_REASON: usize = 20;
     pub const LAST_ERROR: usize = 21;
     pub const PAYLOAD: usize = 22;
     pub const METADATA: usize = 23;

@@ -11,20 +11,27 @@ use crate::pg::lock_timeout::{self, Bound};
 use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
-use crate::shared::rescues;
+use crate::shared::{leases, rescues};
 use pgrx::pg_sys;
 use std::cell::Cell;
 
-// Looked at again under the row's lock by the server, so that a lease extended meanwhile is left alone. A row that is
+// Looked at again under the row's lock, by the server and, where heartbeats are told in shared memory, by the outer
+// condition (src/shared/leases.rs says why that is enough), so that a lease extended meanwhile is left alone. A row that is
 // locked is held by its worker (hold_lease) or about to be finished.
 static FIND: Statement = Statement::by_index(
-    c"SELECT j.id, j.attempt OPERATOR(pg_catalog.>=) j.max_attempts OR j.cancel_requested_at IS NOT NULL
-      FROM foreman.live_job AS j
-      WHERE j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_expires_at OPERATOR(pg_catalog.<=) $1
-        AND j.lease_expires_at OPERATOR(pg_catalog.>=) $3
-      ORDER BY j.lease_expires_at
-      LIMIT $2
-      FOR UPDATE SKIP LOCKED",
+    c"SELECT f.id, f.is_last
+      FROM (
+          SELECT j.id, j.attempt OPERATOR(pg_catalog.>=) j.max_attempts OR j.cancel_requested_at IS NOT NULL AS is_last,
+                 j.lease_token, j.lease_expires_at, j.lease_seconds
+          FROM foreman.live_job AS j
+          WHERE j.status OPERATOR(pg_catalog.=) 'running' AND j.lease_expires_at OPERATOR(pg_catalog.<=) $1
+            AND j.lease_expires_at OPERATOR(pg_catalog.>=) $3
+            AND foreman.lease_end(j.lease_token, j.lease_expires_at, j.lease_seconds) OPERATOR(pg_catalog.<=) $1
+          ORDER BY j.lease_expires_at
+          LIMIT $2
+          FOR UPDATE SKIP LOCKED
+      ) AS f
+      WHERE foreman.lease_end(f.lease_token, f.lease_expires_at, f.lease_seconds) OPERATOR(pg_catalog.<=) $1",
     &[pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::TIMESTAMPTZOID],
 );
 
@@ -49,6 +56,7 @@ thread_local! {
 /// not wait for a lock that only the rescue needs.
 pub fn on_the_side() {
     let now = xact::clock();
+    leases::asked(now);
     if (now - THOUGHT.get()).abs() < PAUSE || guard::in_transaction_block() || !xact::may_write() {
         return;
     }
@@ -101,7 +109,9 @@ impl Rescued {
 
 /// Takes back leases that have expired, since then at the earliest.
 fn rescue(connection: &Connection, max_jobs: i32, since: i64) -> Rescued {
-    let rows = connection.run(&FIND, &[&Timestamptz::at(xact::clock()), &max_jobs, &Timestamptz::at(since)]);
+    let now = xact::clock();
+    leases::asked(now);
+    let rows = connection.run(&FIND, &[&Timestamptz::at(now), &max_jobs, &Timestamptz::at(since)]);
     let (last, others): (Vec<_>, Vec<_>) =
         rows.iter().filter_map(|row| Some((row.bigint(1)?, row.boolean(2)))).partition(|(_, is_last)| *is_last);
     let ending = Ending { result: None, error: Some(Text::from_utf8(USED_UP)) };

@@ -74,9 +74,11 @@ datum_type!(
     Timestamptz,
     "timestamptz"
 );
-/// A `uuid` made here or found in a row.
-#[derive(Debug, Clone, Copy)]
-pub struct Uuid(pg_sys::Datum);
+datum_type!(
+    /// A `uuid`.
+    Uuid,
+    "uuid"
+);
 
 impl Uuid {
     /// A random one, of version 4, in the current memory context.
@@ -100,18 +102,17 @@ impl Uuid {
         Self(datum)
     }
 
-    /// The datum, to bind it or to store it.
-    pub fn datum(self) -> pg_sys::Datum {
-        self.0
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 16] {
+        // SAFETY: the datum points to the sixteen bytes of a uuid.
+        unsafe { *self.0.cast_mut_ptr() }
     }
 
     /// As the server writes it, in lower case.
     pub fn to_text(self) -> String {
-        // SAFETY: the datum points to the sixteen bytes of a uuid.
-        let bytes: [u8; 16] = unsafe { *self.0.cast_mut_ptr() };
         let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
         let mut text = String::with_capacity(36);
-        for (place, byte) in bytes.into_iter().enumerate() {
+        for (place, byte) in self.bytes().into_iter().enumerate() {
             if matches!(place, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
@@ -131,13 +132,22 @@ datum_type!(
     BigintArray,
     "bigint[]"
 );
-// SAFETY: hands the datum back as the function's result.
-unsafe impl BoxRet for Jsonb {
-    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
-        // SAFETY: the datum is a jsonb in the caller's memory context.
-        unsafe { fcinfo.return_raw_datum(self.0) }
-    }
+
+macro_rules! return_type {
+    ($($name:ident),*) => {
+        $(
+            // SAFETY: hands the datum back as the function's result.
+            unsafe impl BoxRet for $name {
+                unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+                    // SAFETY: the datum is of this type, and in the caller's memory context where it is a pointer.
+                    unsafe { fcinfo.return_raw_datum(self.0) }
+                }
+            }
+        )*
+    };
 }
+
+return_type!(Jsonb, Text, Timestamptz);
 
 impl Text {
     /// The text in UTF-8, at most `limit` bytes of it. Raises a server error if it can't be converted.

@@ -8,6 +8,7 @@ pub mod datum;
 pub mod document;
 pub mod error_context;
 pub mod flush;
+mod header;
 pub mod identity;
 pub mod invalidation;
 pub mod jsonb;

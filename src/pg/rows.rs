@@ -6,6 +6,8 @@
 use super::compat;
 use super::datum::{Jsonb, Text, Uuid};
 use super::document::Member;
+use super::header::Header;
+pub use super::header::Taken;
 pub use super::scan_keys::Key;
 use super::scan_keys::ScanKeys;
 use super::spi::Bind;
@@ -169,17 +171,6 @@ pub enum Step {
     End,
 }
 
-/// Whether a row is as the snapshot saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// As far as can be told without a lock.
-    No,
-    /// Another transaction has changed it.
-    Changed,
-    /// Another transaction has locked or changed it, and has not ended.
-    By(pg_sys::TransactionId),
-}
-
 /// A walk over rows.
 pub struct Scan<'r> {
     rows: &'r Rows,
@@ -282,10 +273,15 @@ impl Scan<'_> {
         self.column(place).map_or(0, |datum| datum.value() as i16)
     }
 
-    /// A `uuid` column in text, in lower case.
-    pub fn uuid(&self, place: usize) -> Option<String> {
+    /// A `double precision` column that is never NULL.
+    pub fn double(&self, place: usize) -> f64 {
+        self.column(place).map_or(0.0, |datum| f64::from_bits(datum.value() as u64))
+    }
+
+    /// A `uuid` column.
+    pub fn uuid(&self, place: usize) -> Option<Uuid> {
         // SAFETY: the column is a uuid, as `Open::of` has seen.
-        self.column(place).map(|datum| unsafe { Uuid::from_raw(datum) }.to_text())
+        self.column(place).map(|datum| unsafe { Uuid::from_raw(datum) })
     }
 
     /// A `jsonb` of the row, copied, for a reply.
@@ -314,45 +310,30 @@ impl Scan<'_> {
         value.is_some() && value == self.column(place)
     }
 
+    /// The header of the row's tuple; `None` where the table is no heap.
+    fn header(&self) -> Option<Header> {
+        // SAFETY: a slot of this kind holds a tuple of its page, which stays pinned until the walk goes on.
+        unsafe {
+            ptr::eq((*self.slot).tts_ops, &raw const pg_sys::TTSOpsBufferHeapTuple)
+                .then(|| Header::of((*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple))
+        }
+    }
+
     /// Whether another transaction has changed the row since it was seen, or is about to: what an update would find as
     /// well, after all that goes before it. Where that is not plain the answer is no.
     pub fn taken(&self) -> Taken {
-        let Some(header) = self.header() else { return Taken::No };
-        // SAFETY: the fields are those that any scan reads without a lock; the others ask about transactions by number.
-        unsafe {
-            let (flags, xmax) = (u32::from(header.t_infomask), header.t_choice.t_heap.t_xmax);
-            let is_lock = flags & pg_sys::HEAP_XMAX_LOCK_ONLY != 0;
-            // A lock for a foreign key's check is compatible with an update that leaves the key.
-            let is_weak = is_lock && flags & pg_sys::HEAP_XMAX_EXCL_LOCK == 0;
-            if flags & (pg_sys::HEAP_XMAX_INVALID | pg_sys::HEAP_XMAX_IS_MULTI) != 0
-                || is_weak
-                || pg_sys::TransactionIdIsCurrentTransactionId(xmax)
-            {
-                Taken::No
-            } else if pg_sys::TransactionIdIsInProgress(xmax) {
-                Taken::By(xmax)
-            } else if !is_lock && pg_sys::TransactionIdDidCommit(xmax) {
-                Taken::Changed
-            } else {
-                Taken::No
-            }
-        }
+        self.header().map_or(Taken::No, |header| header.taken())
+    }
+
+    /// Whether the row is, at this moment, as all others see it, and no other transaction has it locked or is changing it.
+    /// Where that is not plain the answer is no.
+    pub fn is_settled(&self) -> bool {
+        self.header().is_some_and(|header| header.is_settled())
     }
 
     /// Whether this transaction has written the row as it is.
     pub fn is_own(&self) -> bool {
-        // SAFETY: the field is read as any scan does; the question is about this backend's own transactions.
-        self.header()
-            .is_some_and(|header| unsafe { pg_sys::TransactionIdIsCurrentTransactionId(header.t_choice.t_heap.t_xmin) })
-    }
-
-    /// The row's own header, if the row is of the usual kind.
-    fn header(&self) -> Option<&pg_sys::HeapTupleHeaderData> {
-        // SAFETY: a slot of this kind holds a tuple of its page, which stays pinned until the walk goes on.
-        unsafe {
-            ptr::eq((*self.slot).tts_ops, &raw const pg_sys::TTSOpsBufferHeapTuple)
-                .then(|| &*(*(*self.slot.cast::<pg_sys::HeapTupleTableSlot>()).tuple).t_data)
-        }
+        self.header().is_some_and(|header| header.is_own())
     }
 
     /// Gives the row new values; false, and nothing done, where somebody else is changing it or has done so.

@@ -102,6 +102,18 @@ impl<E: Shareable> Array<E> {
         Self { begins, part, first_lock, entries: PhantomData }
     }
 
+    /// How many entries it has.
+    pub fn length(&self) -> usize {
+        self.part.load(Ordering::Relaxed) * PARTS
+    }
+
+    /// Works on one part after the other; not at all without preload. As for `with_part`.
+    pub fn with_all(&self, mut work: impl FnMut(&mut [E])) {
+        for number in 0..PARTS as u32 {
+            self.with_part(number, &mut work);
+        }
+    }
+
     /// Works on the part for this number, under its lock; `None` without preload. `work` must be short, and neither raise,
     /// panic, allocate nor come here.
     pub fn with_part<R>(&self, number: u32, work: impl FnOnce(&mut [E]) -> R) -> Option<R> {
@@ -117,18 +129,6 @@ impl<E: Shareable> Array<E> {
             let first = area.byte_add(self.begins.load(Ordering::Relaxed)).cast::<E>().add(part * length);
             std::slice::from_raw_parts_mut(first, length)
         }))
-    }
-}
-
-/// How many entries the array has.
-pub fn entries() -> usize {
-    PART.load(Ordering::Relaxed) * PARTS
-}
-
-/// Works on one part after the other; not at all without preload. As for `with_part`.
-pub fn with_all<E: Shareable>(mut work: impl FnMut(&mut [E])) {
-    for number in 0..PARTS as u32 {
-        with_part(number, &mut work);
     }
 }
 

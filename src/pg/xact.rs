@@ -80,6 +80,11 @@ pub fn clock() -> i64 {
     unsafe { pg_sys::GetCurrentTimestamp() }
 }
 
+/// So many seconds after a moment.
+pub fn after(moment: i64, seconds: f64) -> i64 {
+    moment.saturating_add((seconds * 1_000_000.0) as i64)
+}
+
 /// The number of this transaction, in which the epoch counts; 0 if it has none.
 pub fn own_id() -> u64 {
     // SAFETY: reads this backend's transaction state.

@@ -366,8 +366,8 @@ pub fn figures(table: u32) -> Vec<Figures> {
         found: entry.floors.iter().map(Floor::found).sum(),
     };
     // Nothing is allocated under the locks.
-    let mut all = Vec::with_capacity(shmem::entries());
-    shmem::with_all(|entries: &mut [Entry]| {
+    let mut all = Vec::with_capacity(ENTRIES.length());
+    ENTRIES.with_all(|entries| {
         let here = entries.iter().filter(|entry| entry.key.database == database && entry.key.table == table);
         all.extend(here.map(figures));
     });

@@ -3,6 +3,8 @@
 pub mod counters;
 pub mod floor;
 pub mod floors;
+mod lease;
+pub mod leases;
 pub mod relaxed;
 pub mod rescues;
 mod waiters;
@@ -14,10 +16,11 @@ use crate::pg::shmem::{self, Request, Shareable};
 use crate::pg::xact::{self, Callbacks, End};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// All of it, in one piece; behind it lie the entries of `floors`.
+/// All of it, in one piece; behind it lie the entries of `floors` and of `leases`.
 struct Area {
     counters: counters::Table,
     floors: floors::Table,
+    leases: leases::Table,
     relaxed: relaxed::Table,
     rescues: rescues::Table,
     wakes: wakes::Table,
@@ -29,7 +32,10 @@ unsafe impl Shareable for Area {}
 
 /// Asks for the shared memory; without preload there is none.
 pub fn request() {
-    Request::of::<Area>().and(&floors::ENTRIES, guc::max_tracked_queues()).make();
+    Request::of::<Area>()
+        .and(&floors::ENTRIES, guc::max_tracked_queues())
+        .and(&leases::ENTRIES, guc::max_tracked_leases())
+        .make();
 }
 
 /// When something happened first since this memory was made, which is since the server's start or its last crash. Not the
@@ -39,7 +45,10 @@ struct First(AtomicI64);
 impl First {
     /// It happens now, and gives when it did first.
     fn time(&self, now: i64) -> i64 {
-        self.0.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now)
+        match self.0.load(Ordering::Relaxed) {
+            0 => self.0.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(now),
+            first => first,
+        }
     }
 }
 

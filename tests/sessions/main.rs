@@ -14,6 +14,7 @@ mod figure_cost;
 mod figures;
 mod floors;
 mod health;
+mod heartbeats;
 mod isolation;
 mod lists;
 mod look_back;

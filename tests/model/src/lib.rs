@@ -53,7 +53,8 @@
 //! - `hold_lease` and effects of a worker's own: a row lock is gone after a crash, and so is the transaction. The
 //!   isolation specs have these.
 //! - `request_cancel`, `update_job_status`, retention and unique keys.
-//! - Leases in shared memory, with a grace after a crash. When they come, `Heartbeat` and `Crash` here come first.
+//! - Heartbeats that are told in shared memory, and the grace after a crash that makes up for them: here each is written to
+//!   its row, as without preload.
 //! - Two primaries at once, and synchronous replication.
 
 pub mod bounds;
