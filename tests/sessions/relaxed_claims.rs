@@ -180,7 +180,8 @@ fn after_a_crash_claims_are_flushed_until_the_time_has_passed_again() {
     assert!(!is_relaxed(&mut session, &db), "the first claim");
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let writer = NoWriter::stop(&mut session);
-    assert!(is_relaxed(&mut session, &db), "more than a second later");
+    // As above: not each of them.
+    assert!((0..5).any(|_| is_relaxed(&mut session, &db)), "more than a second later");
     cluster.kill();
     drop((writer, session, db));
     cluster.start_again();
