@@ -16,8 +16,9 @@ use crate::shared::wakes::{self, Next, Seat};
 use pgrx::pg_sys;
 use std::time::{Duration, Instant};
 
-/// The longest sleep: what wakes nobody (COMMIT PREPARED, rows written by hand) is found that late.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The longest time that nobody looks who waits for a queue, in microseconds: what wakes nobody (COMMIT PREPARED, rows
+/// written by hand) is found that late.
+const LONGEST: i64 = 10_000_000;
 /// The first pause where nobody wakes us; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause where nobody wakes us, so that a delayed job is no more than that late.
@@ -198,15 +199,14 @@ fn ask(connection: &Connection, names: &[String]) -> Result<Seen, Error> {
 /// Sleeps until somebody wakes us, a job becomes due, or it is time to look in any case; true where `until` has come
 /// first.
 fn sleep_until_woken(seat: &Seat, mut due: Option<i64>, until: Instant) -> bool {
-    let look_at = Instant::now() + LONGEST;
+    let to = |at: i64| Duration::from_micros(u64::try_from(at - xact::clock()).unwrap_or_default());
     loop {
-        let now = Instant::now();
-        let left = until.min(look_at).saturating_duration_since(now);
+        let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return until <= now;
+            return true;
         }
-        let to_due = due.map(|due| Duration::from_micros(u64::try_from(due - xact::clock()).unwrap_or_default()));
-        latch::sleep(to_due.map_or(left, |to_due| to_due.min(left)));
+        let Some(rest) = seat.rests_until(xact::clock(), LONGEST) else { return false };
+        latch::sleep(left.min(to(rest.min(due.unwrap_or(rest)))));
         // Asked whatever ended the sleep: the latch may have been set, and reset by somebody else, during the look.
         match seat.next(xact::clock()) {
             Next::Look => return false,

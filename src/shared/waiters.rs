@@ -29,6 +29,8 @@ struct Watched {
     waiters: u32,
     /// When its next job becomes due, as far as somebody has seen, in microseconds since 2000-01-01 UTC; 0: not known.
     due: i64,
+    /// When a waiter last looked, or began to, and found nothing.
+    looked_at: i64,
 }
 
 /// What a waiter is woken for: a queue's place, counted from 1, so that zeroes are nothing.
@@ -144,7 +146,7 @@ impl Waiters {
                 let Some(place) = self.queues.iter().position(|queue| queue.waiters == 0) else {
                     return Watching::Refused;
                 };
-                self.queues[place] = Watched { key, waiters: 0, due: 0 };
+                self.queues[place] = Watched { key, waiters: 0, due: 0, looked_at: 0 };
                 self.queues_end = self.queues_end.max(place + 1);
                 place
             }
@@ -206,10 +208,24 @@ impl Waiters {
     }
 
     /// The waiter has looked, and there was nothing: nor would another find anything.
-    pub fn found_nothing(&mut self, seat: usize) {
+    pub fn found_nothing(&mut self, seat: usize, now: i64) {
         if let Some(waiter) = self.waiters.get_mut(seat) {
             waiter.holding = NOTHING;
+            waiter.places().for_each(|place| self.queues[place].looked_at = now);
         }
+    }
+
+    /// Until when the waiter may sleep on, since others have looked at all of its queues within `longest` microseconds;
+    /// `None` where it is to look, and for them as well.
+    pub fn rests_until(&mut self, seat: usize, now: i64, longest: i64) -> Option<i64> {
+        let waiter = self.waiters.get(seat)?;
+        let looked_at = waiter.places().map(|place| self.queues[place].looked_at).min().unwrap_or_default();
+        // The clock may have been put back.
+        if looked_at <= now && now - looked_at < longest {
+            return Some(looked_at + longest);
+        }
+        waiter.places().for_each(|place| self.queues[place].looked_at = now);
+        None
     }
 
     /// The waiter has found work and is about to leave with it. `more` is a queue that had further jobs, which the
@@ -386,6 +402,20 @@ mod tests {
         let next = woken(|wake| table.leave(seats[1], wake));
         assert_eq!(next.len(), 2, "one to look, one to know of 700: {next:?}");
         assert_eq!(table.next(seats[0], 600) == Next::Look, table.next(seats[2], 600) != Next::Look);
+    }
+
+    #[test]
+    fn one_of_many_looks_for_all_when_it_is_time_to_look_in_any_case() {
+        let mut table = empty();
+        let seats = [10, 11, 12].map(|process| waiter(&mut table, process, &[MAIL]));
+        let both = waiter(&mut table, 13, &[MAIL, PRINT]);
+        seats.iter().for_each(|seat| table.found_nothing(*seat, 1000));
+        assert_eq!(table.rests_until(seats[0], 1009, 10), Some(1010));
+        assert_eq!(table.rests_until(seats[0], 1010, 10), None);
+        assert_eq!(table.rests_until(seats[1], 1010, 10), Some(1020), "the first looks for it");
+        assert_eq!(table.rests_until(both, 1011, 10), None, "nobody looks at the other queue");
+        assert_eq!(table.rests_until(seats[2], 1012, 10), Some(1021));
+        assert_eq!(table.rests_until(seats[2], 900, 10), None, "the clock was put back");
     }
 
     #[test]

@@ -172,8 +172,13 @@ impl Seat {
             // Its look's snapshot may be older than the watch.
             return Some(Next::Look);
         }
-        self.table.waiters.with(|waiters| waiters.found_nothing(self.place));
+        self.table.waiters.with(|waiters| waiters.found_nothing(self.place, now));
         if WATCHING.get().refused { None } else { Some(self.next(now)) }
+    }
+
+    /// Until when it may sleep on, since others have looked within `longest` microseconds; `None` where it is to look.
+    pub fn rests_until(&self, now: i64, longest: i64) -> Option<i64> {
+        self.table.waiters.with(|waiters| waiters.rests_until(self.place, now, longest))
     }
 
     /// What to do after the latch was set, or the time has passed.

@@ -1,19 +1,11 @@
 //! What an old transaction made the live table grow by comes back, without anybody's work standing still.
 
+use super::floors::a_thousand;
 use foreman_tests::{Cluster, Reply, Session};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const BYTES: &str = "SELECT pg_relation_size('foreman.live_job')";
-
-/// A thousand jobs, created, claimed and completed.
-fn a_thousand(session: &mut Session) {
-    let jobs = r#"(SELECT jsonb_agg('{"queue": "q"}'::jsonb) FROM generate_series(1, 1000))"#;
-    session.call(&format!("create_jobs({jobs})")).succeeded();
-    let leases = "(SELECT jsonb_agg(jsonb_build_object('job_id', j -> 'job_id', 'lease_token', j -> 'lease_token')) \
-                  FROM jsonb_array_elements(foreman.claim_jobs('q', 1000) -> 'jobs') AS j)";
-    session.call(&format!("complete_jobs({leases})")).succeeded();
-}
 
 /// Works through jobs one by one until it is told to stop, and gives the longest time that one took.
 fn work(session: &mut Session, stop: &AtomicBool) -> Duration {

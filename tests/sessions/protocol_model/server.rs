@@ -25,6 +25,8 @@ const LEFT_OUT: [&str; 11] = [
 /// Compared by whether they are there.
 const TIMES: [&str; 2] = ["ready_at", "lease_expires_at"];
 const STRANGER: &str = "00000000-0000-4000-8000-00000000dead";
+/// Seconds that a heartbeat asks for: as many as the leases have.
+const EXTENDED: f64 = 300.0;
 
 /// What time would do: the job is due, and claims know. Nobody tells of what is written by hand, but of what a call makes
 /// ready, be it undone, at the end of the transaction.
@@ -220,9 +222,16 @@ FROM foreman.jobs AS j ORDER BY j.job_id";
             },
             Action::Heartbeat { lease: held, progress } => {
                 let progress = progress.map_or("NULL".to_owned(), |progress| progress.to_string());
-                format!("heartbeat({}, progress => {progress})", lease(held))
+                format!("heartbeat({}, {EXTENDED}, {progress})", lease(held))
             }
-            Action::HeartbeatAll(list) => format!("heartbeat_all('{}')", list.iter().map(entry).collect::<Value>()),
+            Action::HeartbeatAll(list) => {
+                let beat = |lease: &Lease| {
+                    let mut beat = entry(lease);
+                    beat["extend_seconds"] = json!(EXTENDED);
+                    beat
+                };
+                format!("heartbeat_all('{}')", list.iter().map(beat).collect::<Value>())
+            }
             Action::Settle(held, Verdict::Complete) => {
                 format!("complete_job({}, '\"done by {worker}\"')", lease(held))
             }
@@ -263,7 +272,8 @@ FROM foreman.jobs AS j ORDER BY j.job_id";
             Action::Resume(queue) => format!("resume_queue('{}')", QUEUES[*queue]),
             // What time would do, done by the table's owner.
             Action::Expire(job) => {
-                let over = "lease_expires_at = clock_timestamp() - interval '1 s'";
+                // Of no length, so that no grace is left of it after the server's start either.
+                let over = "lease_expires_at = clock_timestamp() - interval '1 s', lease_seconds = 0";
                 return format!(
                     "UPDATE foreman.live_job SET {over} WHERE id = {} RETURNING NULL::jsonb",
                     self.ids[job]
