@@ -6,7 +6,7 @@
 # shellcheck shell=bash disable=SC2154
 
 # Jobs in a second that no variant reaches, for 1, 10 and 100 at once.
-declare -A most=([1]=12000 [10]=50000 [100]=100000)
+declare -A most=([1]=20000 [10]=50000 [100]=100000)
 
 # fill VARIANT AT_ONCE: a queue as new
 fill() {
