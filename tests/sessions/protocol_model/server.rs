@@ -272,8 +272,10 @@ FROM foreman.jobs AS j ORDER BY j.job_id";
             Action::Resume(queue) => format!("resume_queue('{}')", QUEUES[*queue]),
             // What time would do, done by the table's owner.
             Action::Expire(job) => {
-                // Of no length, so that no grace is left of it after the server's start either.
-                let over = "lease_expires_at = clock_timestamp() - interval '1 s', lease_seconds = 0";
+                // Of no length, so that no grace is left of it after the server's start either; what heartbeats have told is
+                // the old row's, and so it is written down.
+                let over = "lease_expires_at = clock_timestamp() - interval '1 s', lease_seconds = 0,
+                            progress = foreman.lease_progress(lease_token, lease_expires_at, progress)";
                 return format!(
                     "UPDATE foreman.live_job SET {over} WHERE id = {} RETURNING NULL::jsonb",
                     self.ids[job]
