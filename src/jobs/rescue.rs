@@ -11,7 +11,8 @@ use crate::pg::lock_timeout::{self, Bound};
 use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
-use crate::shared::{leases, rescues};
+use crate::shared::leases;
+use crate::shared::rescues::{self, Look};
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -66,10 +67,10 @@ pub fn on_the_side() {
     // What could not be had in time is left to the next one.
     let rescued = guard::apart(|| {
         let _bound = Bound::set(LOCK_TIMEOUT);
-        let rescued = spi::connect(|connection| rescue(connection, A_FEW, look.since));
+        let rescued = spi::connect(|connection| rescue(connection, A_FEW, look.since()));
         Ok(Reply::success().field("rescued", rescued.total()))
     });
-    look.end(xact::clock(), rescued.is_ok_and(|rescued| rescued.total() < i64::from(A_FEW)));
+    look.end(rescued.is_ok_and(|rescued| rescued.total() < i64::from(A_FEW)));
 }
 
 /// `rescue_expired`: at most `max_jobs`, those that expired first.
@@ -80,10 +81,10 @@ pub fn expired(max_jobs: i32) -> Result<Reply, Error> {
 /// The same, as often as upkeep comes round: mostly only those that have expired since the last time.
 pub fn since_last(max_jobs: i32) -> Result<Reply, Error> {
     let look = rescues::begin(LIVE_JOB.oid(), xact::clock(), 0);
-    let since = look.as_ref().map_or(i64::MIN, |look| look.since);
+    let since = look.as_ref().map_or(i64::MIN, Look::since);
     let rescued = spi::connect(|connection| rescue(connection, max_jobs, since));
     if let Some(look) = look {
-        look.end(xact::clock(), rescued.total() < i64::from(max_jobs));
+        look.end(rescued.total() < i64::from(max_jobs));
     }
     Ok(rescued.told())
 }

@@ -2,8 +2,8 @@
 //! by this one alone. Under an old snapshot the index keeps an entry for each lease that ever was, so what was looked at is
 //! not looked at each time.
 
-use crate::pg::process;
 use crate::pg::shmem::Guarded;
+use crate::pg::{process, xact};
 use std::cell::Cell;
 
 /// Databases that are remembered; with one more, the one that was looked at longest ago is forgotten.
@@ -37,17 +37,23 @@ thread_local! {
     static OWN: Cell<Looks> = const { Cell::new(Looks { database: 0, table: 0, last: 0, all_at: 0 }) };
 }
 
-/// A look under way.
+/// When a look began, and from where on it goes: leases that expired earlier were looked at before.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    began: i64,
+    since: i64,
+}
+
+/// A look under way. It is over when it is dropped, also while an error unwinds: then it has not found all.
 pub struct Look {
     table: u32,
-    began: i64,
-    /// Leases that expired earlier were looked at before.
-    pub since: i64,
+    turn: Turn,
+    found_all: bool,
 }
 
 impl Looks {
     /// Begins a look, unless the last one is no older than `pause`.
-    fn begin(&mut self, now: i64, pause: i64) -> Option<i64> {
+    fn begin(&mut self, now: i64, pause: i64) -> Option<Turn> {
         // The clock may have been put back.
         if self.last <= now && now - self.last < pause {
             return None;
@@ -58,15 +64,15 @@ impl Looks {
             self.all_at = now + GIVEN_UP_AFTER;
         }
         self.last = now;
-        Some(since)
+        Some(Turn { began: now, since })
     }
 
     /// Ends it.
-    fn end(&mut self, look: &Look, now: i64, found_all: bool) {
+    fn end(&mut self, turn: Turn, now: i64, found_all: bool) {
         if !found_all {
             self.all_at = i64::MIN;
-        } else if look.since == i64::MIN {
-            let took = now - look.began;
+        } else if turn.since == i64::MIN {
+            let took = now - turn.began;
             self.all_at = if took < SHORT { i64::MIN } else { now + took * PART_OF_TIME };
         }
     }
@@ -96,13 +102,24 @@ fn with<R>(table: u32, work: impl FnOnce(&mut Looks) -> R) -> R {
 
 /// Begins a look through the leases of this table; `None` where somebody has begun one within the last `pause` microseconds.
 pub fn begin(table: u32, now: i64, pause: i64) -> Option<Look> {
-    with(table, |looks| looks.begin(now, pause)).map(|since| Look { table, began: now, since })
+    with(table, |looks| looks.begin(now, pause)).map(|turn| Look { table, turn, found_all: false })
 }
 
 impl Look {
-    /// Tells that it is over, and whether it has found all that have expired.
-    pub fn end(self, now: i64, found_all: bool) {
-        with(self.table, |looks| looks.end(&self, now, found_all));
+    /// From when on it goes.
+    pub fn since(&self) -> i64 {
+        self.turn.since
+    }
+
+    /// Ends it, and tells whether it has found all that have expired.
+    pub fn end(mut self, found_all: bool) {
+        self.found_all = found_all;
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        with(self.table, |looks| looks.end(self.turn, xact::clock(), self.found_all));
     }
 }
 
@@ -113,9 +130,9 @@ mod tests {
     const SECOND: i64 = 1_000_000;
 
     fn look(looks: &mut Looks, now: i64, took: i64, found_all: bool) -> i64 {
-        let since = looks.begin(now, SECOND).expect("it is time");
-        looks.end(&Look { table: 0, began: now, since }, now + took, found_all);
-        since
+        let turn = looks.begin(now, SECOND).expect("it is time");
+        looks.end(turn, now + took, found_all);
+        turn.since
     }
 
     fn none() -> Looks {
