@@ -107,6 +107,16 @@ CREATE TABLE foreman.job_key (
 ) USING heap;
 COMMENT ON TABLE foreman.job_key IS 'The unique keys in force: for as long as their job is live.';
 
+-- A row only where a claim without it would walk many dead entries.
+CREATE TABLE foreman.saved_floor (
+    ready_at timestamptz NOT NULL,
+    queue_id integer NOT NULL,
+    priority smallint NOT NULL,
+    CONSTRAINT saved_floor_is_one_of_a_priority PRIMARY KEY (queue_id, priority)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE foreman.saved_floor IS
+    'Where claims from a queue and priority begin after a start of the server; without a row they begin at the very first.';
+
 CREATE TABLE foreman.finished_job (
     id bigint NOT NULL,
     run_at timestamptz NOT NULL,

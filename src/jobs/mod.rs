@@ -19,6 +19,7 @@ pub mod ready;
 pub mod remove;
 pub mod rescue;
 pub mod retry;
+pub mod saved_floors;
 pub mod settle;
 pub mod stats;
 pub mod status;

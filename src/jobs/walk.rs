@@ -1,11 +1,12 @@
 //! The way through the jobs of a queue that are due, in their order: by the ready index, from the queue's floors on.
 
 use super::live::column;
+use super::saved_floors;
 use crate::pg::rows::{Key, Rows, Scan, Step, Taken};
 use crate::pg::spi::{self, Statement};
 use crate::pg::xact;
 use crate::shared::floor::{Look, Position, Range, Track};
-use crate::shared::floors::{self, View};
+use crate::shared::floors::{self, Known, Stretch, View, Window};
 use pgrx::pg_sys;
 
 static PREPARED: Statement = Statement::new(
@@ -18,6 +19,8 @@ static PREPARED: Statement = Statement::new(
 
 /// Entries that can't be seen, after which a walk tells what it has cleared: it may be interrupted.
 const WINDOW: u32 = 1_024;
+/// Entries, after which a look back asks for the time.
+const MOMENT: u32 = 256;
 /// Entries that can't be seen and are due later, which are passed over to find when the next job is due.
 const MAX_LATER: u32 = 64;
 
@@ -34,17 +37,96 @@ type Meet<'a> = &'a mut dyn FnMut(&mut Scan, Taken) -> Go;
 
 /// Walks through what is due at `now`, and gives the time from which on more may be; `None` where it takes a statement.
 pub fn due(rows: &Rows, queue: i32, now: i64, meet: Meet) -> Option<i64> {
-    let view = floors::look(rows.oid(), queue, now, prepared);
+    if let Some(window) = Window::of(rows.oid(), queue, now) {
+        look_back(rows, window, queue, now)?;
+    }
+    let view = floors::look(rows.oid(), queue, now, || known(queue));
     if view.is_idle() {
         return Some(view.next_due());
     }
-    let columns = &[column::QUEUE_ID, column::PRIORITY, column::READY_AT, column::ID];
     // Its snapshot is younger than the look.
-    let mut scan = rows.scan(c"live_job_ready", columns)?;
+    let mut scan = scan(rows)?;
     let mut dead = 0;
     let next_due = through(&mut scan, &view, queue, now, meet, &mut dead);
     view.is_done(dead);
     Some(next_due)
+}
+
+/// A walk by the ready index, over what can be seen now.
+fn scan(rows: &Rows) -> Option<Scan<'_>> {
+    rows.scan(c"live_job_ready", &[column::QUEUE_ID, column::PRIORITY, column::READY_AT, column::ID])
+}
+
+/// Begins a walk anew, from one place to another, inclusive.
+fn start(scan: &mut Scan, queue: i32, priority: usize, from: Position, to: Position) {
+    let [from, to] = [Key::place_from(from.at, from.id), Key::place_to(to.at, to.id)];
+    scan.start(&[Key::integer(queue), Key::smallint(priority as i16), from, to]);
+}
+
+/// Goes on for a moment with looking through what the floors pass over.
+fn look_back(rows: &Rows, mut window: Window, queue: i32, now: i64) -> Option<()> {
+    while let Some(stretch) = window.next() {
+        // Its snapshot is younger than what the stretch was taken from.
+        let mut scan = scan(rows)?;
+        start(&mut scan, queue, stretch.priority, stretch.from, stretch.to);
+        if through_hidden(&mut scan, &mut window, &stretch, now) == Go::Home {
+            break;
+        }
+    }
+    window.close();
+    Some(())
+}
+
+/// Walks through what is passed over, for as long as the window lasts.
+fn through_hidden(scan: &mut Scan, window: &mut Window, stretch: &Stretch, now: i64) -> Go {
+    let (mut entries, mut later) = (0_u32, 0);
+    loop {
+        let step = scan.step();
+        if step == Step::End {
+            break;
+        }
+        let place = place(scan, step);
+        if place.at > now {
+            later += 1;
+            if step == Step::Row || later >= MAX_LATER {
+                window.is_due(place.at);
+                break;
+            }
+            continue;
+        }
+        window.reaches(place);
+        if step == Step::Row && is_pending(scan) {
+            // Of what is made ready in this transaction others will be told at its end.
+            if scan.taken() == Taken::No && !scan.is_own() {
+                window.meets(place);
+            }
+        } else {
+            window.passes();
+        }
+        entries += 1;
+        if entries.is_multiple_of(MOMENT) {
+            pgrx::check_for_interrupts!();
+            if window.is_over() {
+                return Go::Home;
+            }
+        }
+    }
+    window.ends(stretch);
+    Go::On
+}
+
+/// Where the entry is that a walk stands at.
+fn place(scan: &Scan, step: Step) -> Position {
+    match step {
+        Step::Row => Position { at: scan.bigint(column::READY_AT), id: scan.bigint(column::ID) },
+        Step::Unseen | Step::End => Position { at: scan.entry(2), id: scan.entry(3) },
+    }
+}
+
+/// Whether the job that a walk stands at is pending. The index has no others, unless somebody has made it anew without its
+/// condition.
+fn is_pending(scan: &mut Scan) -> bool {
+    scan.is_label(column::STATUS, c"pending")
 }
 
 /// Walks through all priorities, and counts the dead entries.
@@ -53,9 +135,7 @@ fn through(scan: &mut Scan, view: &View, queue: i32, now: i64, meet: Meet, dead:
     for (priority, look) in view.looks() {
         let mut walk = Walk { view, priority, look, now, dead, later: 0, next_due: i64::MAX, is_empty: true };
         for range in look.walks() {
-            let (from, to) = (range.from, range.to);
-            let [from, to] = [Key::place_from(from.at, from.id), Key::place_to(to.at, to.id)];
-            scan.start(&[Key::integer(queue), Key::smallint(priority as i16), from, to]);
+            start(scan, queue, priority, range.from, range.to);
             if walk.range(scan, &range, meet) == Go::Home {
                 return now;
             }
@@ -66,6 +146,11 @@ fn through(scan: &mut Scan, view: &View, queue: i32, now: i64, meet: Meet, dead:
         }
     }
     next_due
+}
+
+/// What is known of a queue that has no floors yet.
+fn known(queue: i32) -> Known {
+    Known { prepared: prepared(), saved: saved_floors::of(queue) }
 }
 
 /// The prepared transactions of this database.
@@ -98,28 +183,20 @@ impl Walk<'_> {
         let mut track = Track::of(range);
         let go = loop {
             let step = scan.step();
-            let place = match step {
-                Step::End => {
-                    track.has_ended(range);
-                    break Go::On;
-                }
-                Step::Row => Position { at: scan.bigint(column::READY_AT), id: scan.bigint(column::ID) },
-                Step::Unseen => Position { at: scan.entry(2), id: scan.entry(3) },
-            };
+            if step == Step::End {
+                track.has_ended(range);
+                break Go::On;
+            }
+            let place = place(scan, step);
             if place.at > self.now {
                 if self.is_found_later(step, place) {
                     break Go::On;
                 }
                 continue;
             }
-            // The index has no others, unless somebody has made it anew without its condition.
-            if step == Step::Row && scan.is_label(column::STATUS, c"pending") {
+            if step == Step::Row && is_pending(scan) {
                 let taken = scan.taken();
                 track.pending(place, holder(taken));
-                // Of what is made ready in this transaction others will be told at its end.
-                if taken == Taken::No && !scan.is_own() {
-                    self.view.meets(self.priority, place, self.now);
-                }
                 if meet(scan, taken) == Go::Home {
                     break Go::Home;
                 }

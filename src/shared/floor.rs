@@ -30,6 +30,11 @@ impl Position {
     pub fn next(self) -> Position {
         Position { id: self.id.saturating_add(1), ..self }
     }
+
+    /// The one right before.
+    fn previous(self) -> Position {
+        Position { id: self.id.saturating_sub(1), ..self }
+    }
 }
 
 /// Closed ranges that are kept apart; with more, the two that lie closest become one.
@@ -156,32 +161,50 @@ impl Floor {
     }
 
     /// What somebody is to walk who does not rely on what has been told: from `back` microseconds below the open end on.
-    pub fn look_back(&mut self, back: i64) -> Look {
-        self.late = NONE_LATE;
+    pub fn look_below(&self, back: i64) -> Look {
         let from = Position { at: self.open.from.at.saturating_sub(back), id: i64::MIN };
         let open = if back > 0 { Range { from, ..self.open } } else { self.open };
         Look { ranges: self.ranges, count: self.count, open: Some(open), arrivals: self.arrivals }
     }
 
-    /// A look back meets a job that it could take. It is counted where a look would not have come by it: nobody has told
-    /// of it, or is just about to.
-    pub fn meets(&mut self, place: Position, now: i64) {
-        if self.hides(place, now) {
-            let Late { first, last, count, .. } = self.late;
-            self.late = Late { first: first.min(place), last: last.max(place), count: count + 1, since: now };
-            self.found += 1;
+    /// The first stretch from a place on that looks at this time pass over, for a look back to walk: from where to where,
+    /// inclusive. Its snapshot has to be taken after.
+    pub fn hidden_from(&self, place: Position, now: i64) -> Option<(Position, Position)> {
+        let (mut from, last) = (place, self.last_hidden(now));
+        for range in self.ranges().iter().filter(|range| range.from <= last) {
+            if from < range.from {
+                return Some((from, range.from.previous()));
+            }
+            from = from.max(range.to.next());
+        }
+        (from <= last && from < Position::LAST).then_some((from, last))
+    }
+
+    /// The last place that a look at this time may pass over.
+    fn last_hidden(&self, now: i64) -> Position {
+        if self.next_due <= now { self.open.from.previous() } else { Position::LAST }
+    }
+
+    /// A look back has met these jobs and could have taken them. Those that looks pass over nobody has told of, or is just
+    /// about to. They are counted, and from now on looks go there.
+    pub fn looked_back(&mut self, met: &[Position], now: i64) {
+        let hidden = met.iter().copied().filter(|place| self.hides(*place, now));
+        let late = hidden.fold(NONE_LATE, |late, place| Late {
+            first: late.first.min(place),
+            last: late.last.max(place),
+            count: late.count + 1,
+            since: now,
+        });
+        if late.count > 0 {
+            self.enter(Range { from: late.first, to: late.last, holder: 0, since: now });
+            self.found += late.count;
+            self.late = late;
         }
     }
 
-    /// A look back is over. What it has found so is seldom alone: claims begin there again.
-    pub fn has_looked_back(&mut self) {
-        if self.late.count > 0 {
-            let first = self.late.first;
-            self.note(first);
-            self.next_due = self.next_due.min(first.at);
-            self.open.from = self.open.from.min(first);
-            self.tidy();
-        }
+    /// At the open end something is due then, which nobody has told of.
+    pub fn is_due(&mut self, at: i64) {
+        self.next_due = self.next_due.min(at);
     }
 
     /// How many jobs only a look back has found.
@@ -193,7 +216,12 @@ impl Floor {
     pub fn hides(&self, place: Position, now: i64) -> bool {
         let is_in = |range: &Range| range.from <= place && place <= range.to;
         let is_open = self.open.from <= place && self.next_due <= now;
-        !is_open && !self.ranges[..self.count].iter().any(is_in)
+        !is_open && !self.ranges().iter().any(is_in)
+    }
+
+    /// The closed ranges in their order.
+    fn ranges(&self) -> &[Range] {
+        &self.ranges[..self.count]
     }
 
     /// When the next one is due at the open end, as far as is known.
@@ -204,11 +232,16 @@ impl Floor {
     /// A transaction has made entries in these places pending, and all can see it by now; or only once `holder`, if it is
     /// not 0, has ended.
     pub fn arrived(&mut self, from: Position, to: Position, holder: u64, now: i64) {
-        self.note(from);
-        self.next_due = self.next_due.min(from.at);
         self.take_back(from, to, now);
-        if holder != 0 || from < self.open.from {
-            self.insert(Range { from, to, holder, since: now });
+        self.enter(Range { from, to, holder, since: now });
+    }
+
+    /// Something is pending in this range, below the open end or where that is.
+    fn enter(&mut self, range: Range) {
+        self.note(range.from);
+        self.next_due = self.next_due.min(range.from.at);
+        if range.holder != 0 || range.from < self.open.from {
+            self.insert(range);
         }
     }
 
@@ -242,6 +275,17 @@ impl Floor {
         self.tidy();
     }
 
+    /// Of a floor of which nothing is known yet: nothing is pending below this place but what has arrived meanwhile, as far
+    /// as somebody remembers.
+    pub fn begin_at(&mut self, place: Position) {
+        self.open.from = place.min(self.lowest_since(0));
+    }
+
+    /// The lowest place where something may be pending.
+    pub fn lowest(&self) -> Position {
+        self.ranges().iter().map(|range| range.from).fold(self.open.from, Position::min)
+    }
+
     /// A walk of a range that `look` gave has found this; its snapshot is younger than the look.
     pub fn settle(&mut self, look: &Look, range: &Range, walked: &Walked, now: i64) {
         let bound = self.lowest_since(look.arrivals);
@@ -253,7 +297,7 @@ impl Floor {
 
     /// Everything that `look` gave was walked to its end and there was nothing pending; the next one is due then.
     pub fn is_empty_until(&mut self, look: &Look, next_due: i64) {
-        if self.arrivals == look.arrivals && self.ranges[..self.count].iter().all(|range| range.holder != 0) {
+        if self.arrivals == look.arrivals && self.ranges().iter().all(|range| range.holder != 0) {
             self.next_due = next_due;
         }
     }

@@ -1,9 +1,14 @@
 //! The floors of all queues: in shared memory, one for all sessions, or else this session's own.
 //!
-//! What lies below a floor is looked at again now and then, since not everything is told: rows written by hand, by
-//! replication or by a restore are not, and neither is a commit that comes while a queue has no entry. A floor of the
-//! session's own does not even learn of what other sessions make ready: there such a look is made whenever it costs
-//! little, and else for a twentieth of the time.
+//! What they pass over is looked at again now and then, since not everything is told: rows written by hand, by replication
+//! or by a restore are not. Of shared floors that is done in short windows, which `window.rs` has. A floor of the session's
+//! own does not even learn of what other sessions make ready: there such a look is made whenever it costs little, and else
+//! for a twentieth of the time.
+
+#[path = "floors/window.rs"]
+mod window;
+
+pub use window::{Stretch, Window};
 
 use super::floor::{Floor, Look, Position, Range, Walked};
 use crate::pg::shmem::{Array, Shareable};
@@ -23,13 +28,11 @@ const LOOKS_BACK: [i64; 3] = [i64::MAX, 10_000_000, 1_000_000];
 const FEW: u32 = 64;
 /// As above.
 const PAUSE: i64 = 6;
-/// The same for shared floors, of which one session looks below for all: a hundredth of a process's time, and no oftener
-/// than so.
-const SHARED_PAUSE: i64 = 30;
-/// As above, in microseconds.
-const SHARED_PAUSE_AT_LEAST: i64 = 1_000_000;
-/// When another session does it, should the one that has begun never end.
-const GIVEN_UP_AFTER: i64 = 60_000_000;
+/// Microseconds that a floor may have fallen behind what was saved of it: as many dead entries are walked once, and what was
+/// made ready as late and not told of, since the server had crashed, is found at once.
+const SAVED_BEHIND: i64 = 60_000_000;
+/// Dead entries that are walked in less time than it is worth to save floors.
+const WORTH_SAVING: u64 = 100_000;
 
 /// A queue of a database; its table tells one installation of the extension from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,9 +51,10 @@ pub struct Entry {
     /// Whether what prepared transactions hold has been entered: before, nothing is cleared.
     is_complete: bool,
     looked_at: i64,
+    /// Of the session's own floors.
     looks_back_at: [i64; LOOKS_BACK.len()],
-    /// How many looks back there were.
-    looks_back: u64,
+    /// Of shared ones.
+    back: window::Back,
     floors: [Floor; PRIORITIES],
 }
 
@@ -63,6 +67,26 @@ pub static ENTRIES: Array<Entry> = Array::new();
 /// What lies in shared memory beside the entries.
 pub struct Table {
     births: AtomicU64,
+    /// The lowest time at which something was made ready in a queue that had no entry, in reverse order: zero is the last.
+    untold: AtomicU64,
+}
+
+impl Table {
+    /// Something was made ready at a place in time, and no entry was there to learn of it.
+    fn is_untold(&self, at: i64) {
+        self.untold.fetch_max(reversed(at), Ordering::AcqRel);
+    }
+
+    /// The lowest such place.
+    fn untold(&self) -> i64 {
+        let at = self.untold.load(Ordering::Acquire);
+        (!at ^ (1 << 63)) as i64
+    }
+}
+
+/// A number that is greater for a lesser one.
+fn reversed(at: i64) -> u64 {
+    !(at as u64 ^ (1 << 63))
 }
 
 thread_local! {
@@ -89,62 +113,61 @@ impl Entry {
             is_complete: false,
             looked_at: now,
             looks_back_at: [now; LOOKS_BACK.len()],
-            looks_back: 0,
+            back: window::Back::new(now),
             floors: [Floor::default(); PRIORITIES],
         }
     }
 
-    /// Which look back is due, if one is.
-    fn look_back(&mut self, now: i64, is_shared: bool) -> Option<usize> {
+    /// Which look below the session's own floors is due, if one is.
+    fn look_below(&self, now: i64) -> Option<usize> {
         // The clock may have been put back.
         let is_due = |at: &i64| *at <= now || *at > now + i64::from(u32::MAX) * PAUSE;
-        if !self.is_complete {
-            return None;
-        }
-        if !is_shared {
-            return self.looks_back_at.iter().position(is_due);
-        }
-        let everything = self.looks_back_at.first_mut().filter(|at| is_due(at))?;
-        *everything = now + GIVEN_UP_AFTER;
-        Some(0)
+        self.looks_back_at.iter().position(is_due).filter(|_| self.is_complete && !are_shared())
     }
 
-    /// A look back is over that came by so many dead entries. The shorter ones were part of it.
-    fn has_looked_back(&mut self, which: usize, dead: u32, is_shared: bool) {
-        let pause = match (is_shared, i64::from(dead)) {
-            (true, dead) => (dead * SHARED_PAUSE).max(SHARED_PAUSE_AT_LEAST),
-            (false, dead) if dead < i64::from(FEW) => 0,
-            (false, dead) => dead * PAUSE,
-        };
+    /// Such a look is over that came by so many dead entries. The shorter ones were part of it.
+    fn has_looked_below(&mut self, which: usize, dead: u32) {
+        let pause = if dead < FEW { 0 } else { i64::from(dead) * PAUSE };
         self.looks_back_at[which..].fill(xact::clock() + pause);
-        self.looks_back += 1;
-        self.floors.iter_mut().for_each(Floor::has_looked_back);
+    }
+
+    /// Begins with what is known.
+    fn begin(&mut self, known: &Known, now: i64) {
+        let untold = super::area().map_or(i64::MIN, |area| area.floors.untold());
+        for (priority, at) in &known.saved {
+            if let Some(floor) = self.floors.get_mut(*priority) {
+                floor.begin_at(Position { at: at.saturating_sub(SAVED_BEHIND).min(untold), id: i64::MIN });
+                self.back.hurries();
+            }
+        }
+        for holder in &known.prepared {
+            let held = |floor: &mut Floor| floor.arrived(Position::FIRST, Position::LAST, *holder, now);
+            self.floors.iter_mut().for_each(held);
+        }
+        self.is_complete = true;
     }
 
     /// What a claim is to walk.
     fn look(&mut self, now: i64) -> View {
         self.looked_at = now;
-        let looks_back = self.look_back(now, are_shared());
-        self.view(now, looks_back)
+        self.view(now, self.look_below(now))
     }
 
-    /// What is to be walked: what is known to be there, or what a look back goes through.
-    fn view(&mut self, now: i64, looks_back: Option<usize>) -> View {
-        let is_shared = are_shared();
-        let back = looks_back.map_or(0, |which| LOOKS_BACK[which]);
-        let is_told_all = is_shared && looks_back.is_none();
+    /// What is to be walked: what is known to be there, or all from some way below on.
+    fn view(&self, now: i64, below: Option<usize>) -> View {
+        let back = below.map_or(0, |which| LOOKS_BACK[which]);
         let made = made_here(self.key);
         let mut looks = [None; PRIORITIES];
-        for (priority, (floor, look)) in self.floors.iter_mut().zip(&mut looks).enumerate() {
+        for (priority, (floor, look)) in self.floors.iter().zip(&mut looks).enumerate() {
             *look = match made[priority] {
-                _ if !is_told_all => Some(floor.look_back(back)),
+                _ if !are_shared() => Some(floor.look_below(back)),
                 Some(own) => Some(floor.look_from(own)),
                 None => floor.look(now),
             };
         }
         let idle = self.floors.iter().zip(&looks).filter(|(_, look)| !look.is_some_and(|look| look.has_open()));
         let next_due = idle.map(|(floor, _)| floor.next_due()).min().unwrap_or(i64::MAX);
-        View { key: self.key, born: self.born, is_complete: self.is_complete, looks, next_due, looks_back }
+        View { key: self.key, born: self.born, is_complete: self.is_complete, looks, next_due, below }
     }
 }
 
@@ -155,8 +178,8 @@ pub struct View {
     is_complete: bool,
     looks: [Option<Look>; PRIORITIES],
     next_due: i64,
-    /// Which look back it is, if it is one.
-    looks_back: Option<usize>,
+    /// How far below the session's own floors it goes, if it does.
+    below: Option<usize>,
 }
 
 /// Works on a queue's entry, if it has one.
@@ -199,28 +222,34 @@ fn with_made_entry<R>(key: Key, now: i64, work: impl FnOnce(&mut Entry) -> R) ->
         .flatten()
 }
 
-/// What a claim from a queue is to walk. The snapshot has to be taken after. `prepared` tells of prepared transactions: what
-/// they have made ready is found once they have ended.
-pub fn look(table: u32, queue: i32, now: i64, prepared: impl FnOnce() -> Vec<u64>) -> View {
+/// What is known elsewhere of a queue that has no entry yet.
+#[derive(Default)]
+pub struct Known {
+    /// The prepared transactions: what they have made ready is found once they have ended.
+    pub prepared: Vec<u64>,
+    /// What was saved of the floors: the priority, and where it began.
+    pub saved: Vec<(usize, i64)>,
+}
+
+/// What a claim from a queue is to walk. The snapshot has to be taken after. `known` is asked where there is no entry.
+pub fn look(table: u32, queue: i32, now: i64, known: impl FnOnce() -> Known) -> View {
     let key = Key { database: process::database(), table, queue };
     // On a standby nobody tells of what is replayed.
     let Some(view) = (!xact::in_recovery()).then(|| with_made_entry(key, now, |entry| entry.look(now))).flatten()
     else {
         return View::of_everything(key);
     };
-    let mut view = if view.is_complete { view } else { complete(key, now, &prepared()) };
+    let mut view = if view.is_complete { view } else { complete(key, now, &known()) };
     view.release_ended(now);
     view
 }
 
-/// Enters what prepared transactions hold into a new entry, and looks.
-fn complete(key: Key, now: i64, holders: &[u64]) -> View {
+/// Enters what is known into a new entry, and looks.
+fn complete(key: Key, now: i64, known: &Known) -> View {
     let view = with_made_entry(key, now, |entry| {
-        for holder in holders.iter().filter(|_| !entry.is_complete) {
-            let held = |floor: &mut Floor| floor.arrived(Position::FIRST, Position::LAST, *holder, now);
-            entry.floors.iter_mut().for_each(held);
+        if !entry.is_complete {
+            entry.begin(known, now);
         }
-        entry.is_complete = true;
         entry.look(now)
     });
     view.unwrap_or(View::of_everything(key))
@@ -229,8 +258,8 @@ fn complete(key: Key, now: i64, holders: &[u64]) -> View {
 impl View {
     /// For a queue without floors.
     fn of_everything(key: Key) -> View {
-        let look = Some(Floor::default().look_back(0));
-        View { key, born: 0, is_complete: true, looks: [look; PRIORITIES], next_due: i64::MAX, looks_back: None }
+        let look = Some(Floor::default().look_below(0));
+        View { key, born: 0, is_complete: true, looks: [look; PRIORITIES], next_due: i64::MAX, below: None }
     }
 
     /// When the next job of the priorities that are not to be walked is due.
@@ -258,7 +287,7 @@ impl View {
         if !ended.is_empty()
             && let Some(view) = with_entry(self.key, |entry| {
                 entry.floors.iter_mut().for_each(|floor| floor.release(&ended));
-                entry.view(now, self.looks_back)
+                entry.view(now, self.below)
             })
         {
             *self = view;
@@ -279,18 +308,10 @@ impl View {
         self.with_floor(priority, |floor| floor.settle(look, range, walked, now));
     }
 
-    /// Tells that a job was met that could be taken: a look back counts it where it is the only one who could find it.
-    pub fn meets(&self, priority: usize, place: Position, now: i64) {
-        if self.looks_back.is_some() && are_shared() {
-            self.with_floor(priority, |floor| floor.meets(place, now));
-        }
-    }
-
     /// Tells that the walk is over, and how many dead entries it came by.
     pub fn is_done(&self, dead: u32) {
-        if let Some(which) = self.looks_back {
-            let is_shared = are_shared();
-            with_entry(self.key, |entry| entry.has_looked_back(which, dead, is_shared));
+        if let Some(which) = self.below {
+            with_entry(self.key, |entry| entry.has_looked_below(which, dead));
         }
     }
 
@@ -326,7 +347,14 @@ pub fn transaction_ended(event: xact::End) {
     MADE.with_borrow_mut(|made| {
         let holder = PREPARED_AS.take();
         for ((key, priority), (from, to)) in made.drain().filter(|_| event != xact::End::Aborted) {
-            with_entry(key, |entry| entry.floors[priority].arrived(from, to, holder, xact::clock()));
+            let tell = || with_entry(key, |entry| entry.floors[priority].arrived(from, to, holder, xact::clock()));
+            if tell().is_none()
+                && let Some(area) = super::area()
+            {
+                area.floors.is_untold(from.at);
+                // An entry that came meanwhile may not have heard of it.
+                tell();
+            }
         }
     });
 }
@@ -358,18 +386,37 @@ pub struct Figures {
 
 /// The queues of a table that have floors in shared memory.
 pub fn figures(table: u32) -> Vec<Figures> {
+    of_all(table, |entry| {
+        let (looks_back, found) = (entry.back.passes, entry.floors.iter().map(Floor::found).sum());
+        Some(Figures { queue: entry.key.queue, looked_at: entry.looked_at, looks_back, found })
+    })
+}
+
+/// Where the floors of a queue begin.
+pub struct Lowest {
+    pub queue: i32,
+    pub places: [Position; PRIORITIES],
+    /// Whether a claim that does not know it would walk for long.
+    pub is_worth_saving: bool,
+}
+
+/// The queues of a table of which everything was looked through.
+pub fn lowest(table: u32) -> Vec<Lowest> {
+    of_all(table, |entry| {
+        let places = std::array::from_fn(|priority| entry.floors[priority].lowest());
+        let is_worth_saving = entry.back.dead() >= WORTH_SAVING;
+        (entry.back.passes > 0).then_some(Lowest { queue: entry.key.queue, places, is_worth_saving })
+    })
+}
+
+/// Something of the queues of a table that have floors in shared memory.
+fn of_all<T>(table: u32, what: impl Fn(&Entry) -> Option<T>) -> Vec<T> {
     let database = process::database();
-    let figures = |entry: &Entry| Figures {
-        queue: entry.key.queue,
-        looked_at: entry.looked_at,
-        looks_back: entry.looks_back,
-        found: entry.floors.iter().map(Floor::found).sum(),
-    };
     // Nothing is allocated under the locks.
     let mut all = Vec::with_capacity(ENTRIES.length());
     ENTRIES.with_all(|entries| {
         let here = entries.iter().filter(|entry| entry.key.database == database && entry.key.table == table);
-        all.extend(here.map(figures));
+        all.extend(here.filter_map(&what));
     });
     all
 }

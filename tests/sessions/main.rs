@@ -6,6 +6,7 @@ mod chaos;
 mod claim_cost;
 mod claim_order;
 mod crash;
+mod dead_entries;
 mod deadlock;
 mod dump_restore;
 mod execute;

@@ -32,12 +32,17 @@ enum Job {
     Gone,
 }
 
+/// What is to be walked.
+enum Looked {
+    At(Box<Look>),
+    /// A look back: what looks pass over, from one place to another.
+    Back(Vec<(Position, Position)>),
+}
+
 /// A claim between its look and its end.
 struct Claim {
     holder: u64,
-    look: Look,
-    /// Whether it looks back.
-    is_back: bool,
+    looked: Looked,
     /// What its snapshot saw of each job that was there.
     seen: Option<Vec<(Position, Job)>>,
 }
@@ -136,21 +141,26 @@ impl World {
             self.floor.release(&ended);
         }
         if let Some(look) = self.floor.look(self.now) {
-            self.claim(look, false);
+            self.claim(Looked::At(Box::new(look)));
         }
     }
 
-    fn claim(&mut self, look: Look, is_back: bool) {
+    fn claim(&mut self, looked: Looked) {
         let holder = self.transaction();
-        self.claims.push(Claim { holder, look, is_back, seen: None });
+        self.claims.push(Claim { holder, looked, seen: None });
     }
 
-    /// One at a time; and what the one before has found was told of by the next.
+    /// One at a time, of some of what is hidden; and what the one before has found was told of by the next.
     fn begin_look_back(&mut self) {
         let is_told = self.floor.late.count == 0 || self.untold.is_empty();
-        if is_told && !self.claims.iter().any(|claim| claim.is_back) {
-            let look = self.floor.look_back(i64::MAX);
-            self.claim(look, true);
+        if is_told && !self.claims.iter().any(|claim| matches!(claim.looked, Looked::Back(_))) {
+            let mut stretches: Vec<(Position, Position)> = Vec::new();
+            let begins =
+                |stretches: &Vec<(Position, Position)>| stretches.last().map_or(Position::FIRST, |last| last.1.next());
+            while let Some(stretch) = self.floor.hidden_from(begins(&stretches), self.now) {
+                stretches.push(stretch);
+            }
+            self.claim(Looked::Back(stretches));
         }
     }
 
@@ -169,15 +179,19 @@ impl World {
     /// Walks what it saw, takes one, and tells the floor.
     fn walk(&mut self) {
         let Some(claim) = self.claims.iter().position(|claim| claim.seen.is_some()) else { return };
-        let Claim { holder, look, is_back, seen } = self.claims.remove(claim);
+        let Claim { holder, looked, seen } = self.claims.remove(claim);
         let seen = seen.unwrap_or_default();
+        let look = match looked {
+            Looked::At(look) => look,
+            Looked::Back(stretches) => return self.look_back(&stretches, &seen),
+        };
         let (mut is_empty, mut is_done, mut next_due) = (true, false, i64::MAX);
         for range in look.walks() {
             if is_done {
                 is_empty = false;
                 break;
             }
-            let (track, took, due) = self.walk_range(&range, &seen, holder, is_back);
+            let (track, took, due) = self.walk_range(&range, &seen, holder);
             is_empty &= track.is_empty();
             is_done = took;
             next_due = next_due.min(due);
@@ -186,19 +200,20 @@ impl World {
         if is_empty && !is_done && look.has_open() {
             self.floor.is_empty_until(&look, next_due);
         }
-        if is_back {
-            self.floor.has_looked_back();
-        }
+    }
+
+    /// Tells of the jobs that a look back could take.
+    fn look_back(&mut self, stretches: &[(Position, Position)], seen: &[(Position, Job)]) {
+        let could = |at: &Position, job: &Job| {
+            let is_pending = matches!(job, Job::Pending | Job::Taken(_)) && self.jobs[at.id as usize].1 == Job::Pending;
+            is_pending && at.at <= self.now && stretches.iter().any(|(from, to)| from <= at && at <= to)
+        };
+        let met: Vec<Position> = seen.iter().filter(|(at, job)| could(at, job)).map(|(at, _)| *at).collect();
+        self.floor.looked_back(&met, self.now);
     }
 
     /// What it has found, whether it took one, and when the next one is due.
-    fn walk_range(
-        &mut self,
-        range: &Range,
-        seen: &[(Position, Job)],
-        holder: u64,
-        is_back: bool,
-    ) -> (Track, bool, i64) {
+    fn walk_range(&mut self, range: &Range, seen: &[(Position, Job)], holder: u64) -> (Track, bool, i64) {
         let mut track = Track::of(range);
         let in_range = |position: &Position| range.from <= *position && *position <= range.to;
         for (position, job) in seen.iter().filter(|(position, _)| in_range(position)) {
@@ -213,9 +228,6 @@ impl World {
             let by = if let Job::Taken(by) = self.jobs[place].1 { Some(by) } else { None };
             track.pending(*position, by);
             if self.jobs[place].1 == Job::Pending {
-                if is_back {
-                    self.floor.meets(*position, self.now);
-                }
                 self.jobs[place].1 = Job::Taken(holder);
                 return (track, true, i64::MAX);
             }
@@ -321,32 +333,69 @@ fn a_floor_that_is_wrong_all_the_time_loses_no_job() {
 }
 
 #[test]
-fn what_only_a_look_back_finds_is_counted_once_and_claims_begin_there() {
+fn what_only_a_look_back_finds_is_counted_once_and_claims_go_there() {
     let at = |at| Position { at, id: 0 };
     let mut floor = Floor::default();
-    floor.clear(Position::FIRST, at(900), 1_000);
+    floor.clear(Position::FIRST, at(900_000), 1_000_000);
     for _ in 0..2 {
-        floor.look_back(i64::MAX);
-        for place in [at(300), at(500), at(950)] {
-            floor.meets(place, 1_000);
-        }
-        floor.has_looked_back();
+        floor.looked_back(&[at(300_000), at(500_000), at(950_000)], 1_000_000);
     }
     assert_eq!(floor.found(), 2);
-    assert_eq!(floor.open.from, at(300));
+    let walks = |floor: &Floor| -> Vec<(Position, Position)> {
+        let look = floor.look(1_000_000).expect("something to walk");
+        look.walks().map(|range| (range.from, range.to)).collect()
+    };
+    assert_eq!(walks(&floor), [(at(300_000), at(500_000)), (at(900_000), Position::LAST)]);
     // One that its own transaction tells of was only seen a moment before that.
-    floor.clear(Position::FIRST, at(900), 1_000);
-    floor.look_back(i64::MAX);
-    floor.meets(at(700), 1_000);
+    floor.clear(Position::FIRST, at(900_000), 1_000_000);
+    floor.looked_back(&[at(700_000)], 1_000_000);
     assert_eq!(floor.found(), 3);
-    floor.arrived(at(600), at(800), 0, 1_000);
+    floor.arrived(at(600_000), at(800_000), 0, 1_000_000);
     assert_eq!(floor.found(), 2);
     // Nor is anything that is due found late by a floor where nothing was.
-    floor.clear(Position::FIRST, at(900), 1_000);
-    let look = floor.look_back(0);
+    floor.clear(Position::FIRST, at(900_000), 1_000_000);
+    let look = floor.look_below(0);
     floor.is_empty_until(&look, i64::MAX);
-    floor.meets(at(950), 1_000);
+    floor.looked_back(&[at(950_000)], 1_000_000);
     assert_eq!(floor.found(), 3, "a floor that waits for what was told of");
+    assert_eq!(walks(&floor), [(at(900_000), Position::LAST)]);
+}
+
+#[test]
+fn a_look_back_goes_through_all_that_looks_pass_over_and_through_nothing_else() {
+    for seed in 0..2_000 {
+        let mut world = World::new(seed);
+        for _ in 0..50 {
+            world.step();
+            world.misplace_the_floor();
+        }
+        let mut stretches: Vec<(Position, Position)> = Vec::new();
+        let mut from = Position::FIRST;
+        while let Some(stretch) = world.floor.hidden_from(from, world.now) {
+            stretches.push(stretch);
+            from = stretch.1.next();
+        }
+        for number in 0..1_000 {
+            let place = Position { at: world.now - 1_000_000 + number * 2_000, id: 0 };
+            let is_there = stretches.iter().any(|(from, to)| *from <= place && place <= *to);
+            assert_eq!(is_there, world.floor.hides(place, world.now), "seed {seed}, {place:?}: {:?}", world.floor);
+        }
+    }
+}
+
+#[test]
+fn a_floor_that_was_saved_begins_there_or_where_something_has_arrived_meanwhile() {
+    let at = |at| Position { at, id: 0 };
+    let mut floor = Floor::default();
+    floor.arrived(at(700), at(800), 0, 1_000);
+    floor.begin_at(at(900));
+    assert_eq!(floor.lowest(), at(700));
+    assert!(floor.hides(at(600), 1_000));
+    // More have arrived than are remembered.
+    let mut floor = Floor::default();
+    (0..20).for_each(|number| floor.arrived(at(800 + number), at(800 + number), 0, 1_000));
+    floor.begin_at(at(900));
+    assert_eq!(floor.lowest(), Position::FIRST);
 }
 
 #[test]

@@ -8,14 +8,15 @@
 //!
 //! | step | function |
 //! | --- | --- |
-//! | `Look`, `LookBack` | `look` in `src/shared/floors.rs` |
+//! | `Look` | `look` in `src/shared/floors.rs` |
+//! | `LookBack` | `Window::next` in `src/shared/floors/window.rs` |
 //! | `Snapshot` | `Rows::scan` in `src/pg/rows.rs` |
-//! | `Walk` | `due` in `src/jobs/walk.rs` |
-//! | `Settle` | `View::settle`, `View::is_empty_until` and `View::is_done` in `src/shared/floors.rs` |
+//! | `Walk` | `due` and `look_back` in `src/jobs/walk.rs` |
+//! | `Settle` | `View::settle` and `View::is_empty_until` in `src/shared/floors.rs`, `Window::close` |
 //! | `Tell` | `transaction_ended` there |
 //! | `Crash` | `complete` there, for what comes after it |
 //!
-//! Left out: walks that tell on their way, jobs that are due later, more arrivals and ranges than a floor keeps one by one;
+//! Left out: walks that tell on their way, looks back that go on where another has stopped, jobs that are due later, more arrivals and ranges than a floor keeps one by one;
 //! `src/shared/floor/tests.rs` has these, at random.
 
 mod world;
@@ -24,7 +25,7 @@ use crate::floor::{Floor, Position};
 use stateright::{Model, Property};
 use world::{APART, place};
 
-pub use world::{Claim, Job, State, Status, Word};
+pub use world::{Claim, Found, Job, Looked, State, Status, Word};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Twist {
@@ -174,25 +175,23 @@ impl Walks {
                 }
             }
             Some(Claim { found: Some(_), .. }) => steps.push(Step::Settle { claim }),
-            Some(Claim { look: Some(_), seen: Some(_), .. }) => steps.push(Step::Walk { claim }),
-            Some(Claim { look: None, .. }) => steps.push(Step::Look { claim }),
+            Some(Claim { looked: Some(_), seen: Some(_), .. }) => steps.push(Step::Walk { claim }),
+            Some(Claim { looked: None, .. }) => steps.push(Step::Look { claim }),
             Some(Claim { seen: None, .. }) => steps.push(Step::Snapshot { claim }),
         }
     }
 
     fn settle(&self, state: &mut State, claim: usize) -> Option<()> {
-        let Claim { look, is_back, found, .. } = state.claims[claim].take()?;
-        let (mut look, mut found) = (look?, found?);
-        if self.mistake == Mistake::ArrivalsIgnored {
-            look = state.floor.clone().look_back(0);
+        let Claim { looked, found, .. } = state.claims[claim].take()?;
+        let (mut looked, mut found) = (looked?, found?);
+        if let (Mistake::ArrivalsIgnored, Looked::At(look)) = (self.mistake, &mut looked) {
+            **look = state.floor.look_below(0);
         }
-        if let (Mistake::ClearsItsOwn, Some(job), Some((_, walked))) =
-            (self.mistake, found.took, found.ranges.last_mut())
-        {
-            walked.clear_to = place(job).next();
+        if let (Mistake::ClearsItsOwn, Found::At { took: Some(job), ranges, .. }) = (self.mistake, &mut found) {
+            ranges.last_mut()?.1.clear_to = place(*job).next();
         }
-        state.settle(&look, &found, is_back);
-        state.held.extend(found.took);
+        let took = state.settle(&looked, &found);
+        state.held.extend(took);
         state.held.sort_unstable();
         Some(())
     }
@@ -256,21 +255,22 @@ impl Model for Walks {
             Step::Look { claim } => {
                 let look = state.look();
                 let seen = state.claims[claim].take().and_then(|claim| claim.seen);
-                state.claims[claim] = look.map(|look| Claim { look: Some(look), is_back: false, seen, found: None });
+                state.claims[claim] =
+                    look.map(|look| Claim { looked: Some(Looked::At(Box::new(look))), seen, found: None });
             }
             Step::LookBack { claim } => {
-                let look = Some(state.floor.look_back(i64::MAX));
-                state.claims[claim] = Some(Claim { look, is_back: true, seen: None, found: None });
+                let looked = Some(state.look_back());
+                state.claims[claim] = Some(Claim { looked, seen: None, found: None });
                 state.twists += 1;
             }
             Step::Snapshot { claim } => {
                 let seen = Some(state.snapshot());
-                let new = Claim { look: None, is_back: false, seen: None, found: None };
+                let new = Claim { looked: None, seen: None, found: None };
                 state.claims[claim].get_or_insert(new).seen = seen;
             }
             Step::Walk { claim } => {
-                let Claim { look, is_back, seen, .. } = state.claims[claim].clone()?;
-                let found = state.walk_all(&look?, &seen?, is_back);
+                let Claim { looked, seen, .. } = state.claims[claim].clone()?;
+                let found = state.walk_all(&looked?, &seen?);
                 state.claims[claim].as_mut()?.found = Some(found);
             }
             Step::Settle { claim } => self.settle(&mut state, claim)?,

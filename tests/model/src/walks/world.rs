@@ -35,18 +35,26 @@ pub struct Job {
     pub prepared: u64,
 }
 
-/// What a walk has found: range by range, whether that was nothing, and the job that it took.
+/// What is to be walked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Found {
-    pub ranges: Vec<(Range, Walked)>,
-    pub is_empty: bool,
-    pub took: Option<usize>,
+pub enum Looked {
+    At(Box<Look>),
+    /// A look back: what looks pass over, from one place to another.
+    Back(Vec<(Position, Position)>),
+}
+
+/// What a walk has found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// Range by range, whether that was nothing, and the job that it took.
+    At { ranges: Vec<(Range, Walked)>, is_empty: bool, took: Option<usize> },
+    /// What a look back has met.
+    Back(Vec<Position>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Claim {
-    pub look: Option<Look>,
-    pub is_back: bool,
+    pub looked: Option<Looked>,
     /// Whether each job was there for its snapshot.
     pub seen: Option<Vec<bool>>,
     pub found: Option<Found>,
@@ -131,7 +139,7 @@ impl State {
     }
 
     /// Walks one range: what it found, and the job that it took.
-    pub fn walk(&mut self, range: &Range, seen: &[bool], is_back: bool) -> (Track, Option<usize>) {
+    fn walk(&mut self, range: &Range, seen: &[bool]) -> (Track, Option<usize>) {
         let mut track = Track::of(range);
         let is_entry = |job: &usize| range.from <= place(*job) && place(*job) <= range.to;
         for job in (0..self.jobs.len()).filter(is_entry) {
@@ -141,9 +149,6 @@ impl State {
                 Status::Taken(by) => track.pending(place(job), Some(by)),
                 Status::Pending => {
                     track.pending(place(job), None);
-                    if is_back {
-                        self.floor.meets(place(job), self.now);
-                    }
                     self.transactions += 1;
                     self.jobs[job].status = Status::Taken(self.transactions);
                     return (track, Some(job));
@@ -156,29 +161,59 @@ impl State {
         (track, None)
     }
 
-    pub fn walk_all(&mut self, look: &Look, seen: &[bool], is_back: bool) -> Found {
-        let mut found = Found { ranges: Vec::new(), is_empty: true, took: None };
+    pub fn walk_all(&mut self, looked: &Looked, seen: &[bool]) -> Found {
+        let look = match looked {
+            Looked::At(look) => look,
+            Looked::Back(stretches) => return Found::Back(self.meet(stretches, seen)),
+        };
+        let (mut ranges, mut is_all_empty, mut taken) = (Vec::new(), true, None);
         for range in look.walks() {
-            let (track, took) = self.walk(&range, seen, is_back);
-            found.ranges.push((range, track.walked()));
-            found.is_empty &= track.is_empty();
-            found.took = took;
+            let (track, took) = self.walk(&range, seen);
+            ranges.push((range, track.walked()));
+            is_all_empty &= track.is_empty();
+            taken = took;
             if took.is_some() {
                 break;
             }
         }
-        found
+        Found::At { ranges, is_empty: is_all_empty, took: taken }
     }
 
-    pub fn settle(&mut self, look: &Look, found: &Found, is_back: bool) {
-        for (range, walked) in &found.ranges {
-            self.floor.settle(look, range, walked, self.now);
+    /// The jobs that a look back could take.
+    fn meet(&self, stretches: &[(Position, Position)], seen: &[bool]) -> Vec<Position> {
+        let could = |job: &usize| seen[*job] && self.jobs[*job].status == Status::Pending;
+        let is_there = |at: &Position| stretches.iter().any(|(from, to)| from <= at && at <= to);
+        (0..self.jobs.len()).filter(could).map(place).filter(is_there).collect()
+    }
+
+    /// What looks pass over.
+    pub fn look_back(&self) -> Looked {
+        let mut stretches: Vec<(Position, Position)> = Vec::new();
+        let next =
+            |stretches: &Vec<(Position, Position)>| stretches.last().map_or(Position::FIRST, |last| last.1.next());
+        while let Some(stretch) = self.floor.hidden_from(next(&stretches), self.now) {
+            stretches.push(stretch);
         }
-        if found.is_empty && look.has_open() {
-            self.floor.is_empty_until(look, i64::MAX);
-        }
-        if is_back {
-            self.floor.has_looked_back();
+        Looked::Back(stretches)
+    }
+
+    /// Tells what a walk has found, and gives the job that it took.
+    pub fn settle(&mut self, looked: &Looked, found: &Found) -> Option<usize> {
+        match (looked, found) {
+            (Looked::At(look), Found::At { ranges, is_empty, took }) => {
+                for (range, walked) in ranges {
+                    self.floor.settle(look, range, walked, self.now);
+                }
+                if *is_empty && look.has_open() {
+                    self.floor.is_empty_until(look, i64::MAX);
+                }
+                *took
+            }
+            (_, Found::Back(met)) => {
+                self.floor.looked_back(met, self.now);
+                None
+            }
+            (Looked::Back(_), Found::At { .. }) => None,
         }
     }
 
@@ -187,11 +222,11 @@ impl State {
         let mut state = self.clone();
         for turn in 0..4 * state.jobs.len() {
             let is_back = looks_back && turn % 2 == 0;
-            let look = if is_back { Some(state.floor.look_back(i64::MAX)) } else { state.look() };
-            if let Some(look) = look {
-                let found = state.walk_all(&look, &state.snapshot(), is_back);
-                state.settle(&look, &found, is_back);
-                found.took.into_iter().for_each(|job| state.jobs[job].status = Status::Gone);
+            let looked = if is_back { Some(state.look_back()) } else { state.look().map(Box::new).map(Looked::At) };
+            if let Some(looked) = looked {
+                let found = state.walk_all(&looked, &state.snapshot());
+                let took = state.settle(&looked, &found);
+                took.into_iter().for_each(|job| state.jobs[job].status = Status::Gone);
             }
         }
         state.jobs.iter().all(|job| job.status != Status::Pending)

@@ -1,0 +1,180 @@
+//! The look back of shared floors: one session after the other walks for a moment through what looks pass over, and goes on
+//! where the last one has stopped.
+
+use super::{Entry, Key, PRIORITIES, are_shared, with_entry};
+use crate::pg::{process, xact};
+use crate::shared::floor::{Floor, Position};
+
+/// Microseconds that a window lasts: so much later is the claim in which it is done.
+const LASTS: i64 = 5_000;
+/// Of a process's time windows take one part in so many.
+const SHARE: i64 = 20;
+/// The same after a start from saved floors, until all was seen once.
+const SHARE_IN_HASTE: i64 = 2;
+/// Microseconds between the end of one look back and the beginning of the next.
+const REST: i64 = 1_000_000;
+/// When another session goes on, should the one that does it never end.
+const GIVEN_UP_AFTER: i64 = 60_000_000;
+
+/// How far the look back has come.
+#[derive(Clone, Copy)]
+pub struct Back {
+    /// When the next window is due.
+    next_at: i64,
+    priority: usize,
+    place: Position,
+    /// How often everything was seen.
+    pub passes: u64,
+    /// Dead entries come by so far, and in all of the time before.
+    dead: [u64; 2],
+    is_in_haste: bool,
+}
+
+impl Back {
+    /// Of a new entry.
+    pub fn new(now: i64) -> Back {
+        Back { next_at: now, priority: 0, place: Position::FIRST, passes: 0, dead: [0; 2], is_in_haste: false }
+    }
+
+    /// Everything is to be seen soon.
+    pub fn hurries(&mut self) {
+        self.is_in_haste = true;
+    }
+
+    /// How many dead entries looks pass over.
+    pub fn dead(&self) -> u64 {
+        self.dead.into_iter().max().unwrap_or_default()
+    }
+
+    /// Whether a window is due; nobody else begins one meanwhile.
+    fn begin(&mut self, now: i64) -> bool {
+        // The clock may have been put back.
+        let is_due = self.next_at <= now || self.next_at > now + GIVEN_UP_AFTER;
+        if is_due {
+            self.next_at = now + GIVEN_UP_AFTER;
+        }
+        is_due
+    }
+
+    /// A window is over.
+    fn end(&mut self, window: &Window) {
+        let now = xact::clock();
+        let share = if self.is_in_haste { SHARE_IN_HASTE } else { SHARE };
+        let pause = (now - window.began).max(0) * (share - 1);
+        self.dead[0] += window.dead;
+        if window.priority < PRIORITIES {
+            (self.priority, self.place) = (window.priority, window.place);
+            self.next_at = now + pause;
+        } else {
+            (self.priority, self.place) = (0, Position::FIRST);
+            self.next_at = now + pause.max(REST);
+            self.dead = [0, self.dead[0]];
+            self.passes += 1;
+            self.is_in_haste = false;
+        }
+    }
+}
+
+/// Some of a look back.
+pub struct Window {
+    key: Key,
+    born: u64,
+    /// The claim's time: what is due later is not found now.
+    now: i64,
+    began: i64,
+    priority: usize,
+    place: Position,
+    dead: u64,
+    /// Jobs of the present priority that could have been taken.
+    met: Vec<Position>,
+}
+
+/// What is to be walked: a priority's entries from one place to another, inclusive.
+pub struct Stretch {
+    pub priority: usize,
+    pub from: Position,
+    pub to: Position,
+}
+
+impl Window {
+    /// The next one of a queue, if it is due.
+    pub fn of(table: u32, queue: i32, now: i64) -> Option<Window> {
+        if !are_shared() || xact::in_recovery() {
+            return None;
+        }
+        let key = Key { database: process::database(), table, queue };
+        let place = with_entry(key, |entry| {
+            let is_due = entry.is_complete && entry.back.begin(now);
+            is_due.then_some((entry.born, entry.back.priority, entry.back.place))
+        });
+        let (born, priority, place) = place.flatten()?;
+        Some(Window { key, born, now, began: xact::clock(), priority, place, dead: 0, met: Vec::new() })
+    }
+
+    /// Goes on to what is to be walked next, by a snapshot taken after; `None` where all was seen.
+    pub fn next(&mut self) -> Option<Stretch> {
+        while self.priority < PRIORITIES {
+            let hidden = self.with_floor(|window, floor| floor.hidden_from(window.place, window.now));
+            if let Some((from, to)) = hidden.flatten() {
+                return Some(Stretch { priority: self.priority, from, to });
+            }
+            self.tell();
+            (self.priority, self.place) = (self.priority + 1, Position::FIRST);
+        }
+        None
+    }
+
+    /// Whether it has lasted long enough.
+    pub fn is_over(&self) -> bool {
+        xact::clock() - self.began >= LASTS
+    }
+
+    /// The walk has come to an entry.
+    pub fn reaches(&mut self, place: Position) {
+        self.place = place.next();
+    }
+
+    /// It can't be seen, or is of no use.
+    pub fn passes(&mut self) {
+        self.dead += 1;
+    }
+
+    /// It is a job that could be taken.
+    pub fn meets(&mut self, place: Position) {
+        self.met.push(place);
+    }
+
+    /// The walk has met a job that is due later.
+    pub fn is_due(&self, at: i64) {
+        self.with_floor(|_, floor| floor.is_due(at));
+    }
+
+    /// The walk has come to the end of a stretch.
+    pub fn ends(&mut self, stretch: &Stretch) {
+        self.place = stretch.to.next();
+    }
+
+    /// Whoever comes next goes on from here.
+    pub fn close(mut self) {
+        self.tell();
+        with_entry(self.key, |entry| {
+            if entry.born == self.born {
+                entry.back.end(&self);
+            }
+        });
+    }
+
+    /// Tells of the jobs that were met.
+    fn tell(&mut self) {
+        if !self.met.is_empty() {
+            self.with_floor(|window, floor| floor.looked_back(&window.met, window.now));
+            self.met.clear();
+        }
+    }
+
+    /// Works on the floor of the present priority, unless the queue has another entry by now.
+    fn with_floor<R>(&self, work: impl FnOnce(&Window, &mut Floor) -> R) -> Option<R> {
+        let floor = |entry: &mut Entry| entry.floors.get_mut(self.priority).map(|floor| work(self, floor));
+        with_entry(self.key, |entry| if entry.born == self.born { floor(entry) } else { None }).flatten()
+    }
+}

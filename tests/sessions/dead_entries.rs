@@ -1,0 +1,124 @@
+//! Hundreds of thousands of dead entries below the floors delay nobody: neither a claim in which it is looked back, nor the
+//! first one after a crash. And what lies between them is found nevertheless.
+
+use super::floors::{PRELOADED, a_thousand, claimed, create, write_by_hand};
+use super::look_back::looks_back;
+use foreman_tests::{Cluster, Database, Reply, Session, Value, wait_until};
+
+/// As many as it is worth to save floors for, and more.
+const DEAD: usize = 300_000;
+
+/// The pages that one claim reads.
+fn pages(session: &mut Session) -> i64 {
+    let plan: Value = session.one("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT foreman.claim_jobs('q', 1)", &[]);
+    let of = |what: &str| plan[0]["Plan"][what].as_i64().expect("a number of pages");
+    of("Shared Hit Blocks") + of("Shared Read Blocks")
+}
+
+/// A session whose transaction keeps vacuum from its work, and dead entries of jobs that were ready hours ago, below the
+/// floor; how many pages they take.
+fn bury(session: &mut Session, old: &mut Session) -> i64 {
+    a_thousand(session);
+    assert_eq!(claimed(session, 1), [0; 0]);
+    old.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM foreman.live_job");
+    let size = "SELECT pg_relation_size('foreman.live_job') / 8192";
+    let before: i64 = session.one(size, &[]);
+    session.run(&format!(
+        "INSERT INTO foreman.live_job (id, run_at, ready_at, created_at, queue_id, max_attempts, priority, payload, metadata)
+         SELECT nextval('foreman.job_id_seq'), t, t, t, q.id, 25, 5, '{{}}', '{{}}'
+         FROM foreman.queue AS q, generate_series(1, {DEAD}) AS n,
+              LATERAL (SELECT clock_timestamp() - interval '2 h' + n * interval '1 ms' AS t) AS c
+         WHERE q.name = 'q'; DELETE FROM foreman.live_job"
+    ));
+    session.one::<i64>(size, &[]) - before
+}
+
+/// Claims until everything was looked through another time, and gives the pages that each has read.
+fn until_a_look_back_is_over(session: &mut Session) -> Vec<i64> {
+    let mut all = Vec::new();
+    let [before, _] = looks_back(session);
+    wait_until("a look back", || {
+        all.push(pages(session));
+        looks_back(session)[0] > before
+    });
+    all
+}
+
+#[test]
+fn a_look_back_takes_a_moment_of_many_claims_and_not_long_of_one() {
+    let db = Cluster::preloaded().database();
+    let (mut session, mut old) = (db.session(), db.session());
+    let dead = bury(&mut session, &mut old);
+    until_a_look_back_is_over(&mut session);
+    let by_hand = write_by_hand(&mut session);
+    let read = until_a_look_back_is_over(&mut session);
+    let (all, most) = (read.iter().sum::<i64>(), read.iter().max().expect("some"));
+    println!("{} claims read {all} pages, one of them {most}; {dead} hold what is dead", read.len());
+    assert!(all >= dead, "{all} pages were read, and not all {dead} that hold what is dead");
+    assert!(*most < dead / 3, "one claim read {most} pages, where {dead} hold what is dead");
+    let is_taken = format!("SELECT status = 'running' FROM foreman.live_job WHERE id = {by_hand}");
+    assert!(session.one::<bool>(&is_taken, &[]) || claimed(&mut session, 1) == [by_hand]);
+    assert_eq!(looks_back(&mut session)[1], 1);
+}
+
+/// The pages that the first claim after a crash reads, before which something was done.
+fn first_claim(cluster: &Cluster, db: &Database, before: impl FnOnce(&mut Session)) -> (Session, i64) {
+    db.session().call("maintain()").succeeded();
+    cluster.kill();
+    cluster.start_again();
+    let mut session = db.session();
+    before(&mut session);
+    let read = pages(&mut session);
+    (session, read)
+}
+
+#[test]
+fn the_first_claim_after_a_crash_begins_where_the_floors_were_saved() {
+    let cluster = Cluster::start(PRELOADED);
+    let db = cluster.database();
+    let (mut session, mut old) = (db.session(), db.session());
+    let dead = bury(&mut session, &mut old);
+    until_a_look_back_is_over(&mut session);
+    let by_hand = write_by_hand(&mut session);
+    let (mut session, read) = first_claim(&cluster, &db, |_| {});
+    println!("the first claim read {read} pages; {dead} hold what is dead");
+    assert!(read < dead / 3, "the first claim read {read} pages, where {dead} hold what is dead");
+    wait_until("the job that nobody told of", || claimed(&mut session, 1) == [by_hand]);
+}
+
+#[test]
+fn a_saved_floor_hides_nothing_that_is_made_ready_before_the_first_claim() {
+    let cluster = Cluster::start(PRELOADED);
+    let db = cluster.database();
+    let (mut session, mut old) = (db.session(), db.session());
+    bury(&mut session, &mut old);
+    until_a_look_back_is_over(&mut session);
+    let (waits, mut made) = (create(&mut session), 0);
+    let (mut session, _) = first_claim(&cluster, &db, |session| {
+        // As if the clock had been put back by two hours.
+        session.run("UPDATE foreman.saved_floor SET ready_at = clock_timestamp() + interval '2 h'");
+        made = create(session);
+    });
+    assert_eq!(session.one::<i64>("SELECT id FROM foreman.live_job WHERE status = 'running'", &[]), made);
+    wait_until("the job of before", || claimed(&mut session, 1) == [waits]);
+    assert_eq!(looks_back(&mut session)[1], 1);
+}
+
+#[test]
+fn floors_are_saved_as_long_as_much_is_dead_below_them() {
+    let db = Cluster::preloaded().database();
+    let (mut session, mut old) = (db.session(), db.session());
+    let saved = |session: &mut Session| {
+        until_a_look_back_is_over(session);
+        session.call("maintain()").succeeded();
+        session.one::<i64>("SELECT count(*) FROM foreman.saved_floor", &[])
+    };
+    a_thousand(&mut session);
+    assert_eq!(saved(&mut session), 0);
+    bury(&mut session, &mut old);
+    assert_ne!(saved(&mut session), 0);
+    old.run("COMMIT");
+    session.run("VACUUM foreman.live_job");
+    until_a_look_back_is_over(&mut session);
+    assert_eq!(saved(&mut session), 0);
+}
