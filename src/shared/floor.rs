@@ -171,7 +171,7 @@ impl Floor {
     /// inclusive. Its snapshot has to be taken after.
     pub fn hidden_from(&self, place: Position, now: i64) -> Option<(Position, Position)> {
         let (mut from, last) = (place, self.last_hidden(now));
-        for range in self.ranges().iter().filter(|range| range.from <= last) {
+        for range in self.ranges().iter().filter(|range| range.holder == 0 && range.from <= last) {
             if from < range.from {
                 return Some((from, range.from.previous()));
             }
@@ -185,20 +185,19 @@ impl Floor {
         if self.next_due <= now { self.open.from.previous() } else { Position::LAST }
     }
 
-    /// A look back has met these jobs and could have taken them. Those that looks pass over nobody has told of, or is just
-    /// about to. They are counted, and from now on looks go there.
+    /// A look back has met these jobs and could have taken them. From now on looks go to those that they passed over: of
+    /// them nobody has told, or is just about to. They are counted, but for what a transaction held that may just have ended.
     pub fn looked_back(&mut self, met: &[Position], now: i64) {
-        let hidden = met.iter().copied().filter(|place| self.hides(*place, now));
-        let late = hidden.fold(NONE_LATE, |late, place| Late {
-            first: late.first.min(place),
-            last: late.last.max(place),
-            count: late.count + 1,
-            since: now,
-        });
+        let passed = |place: &Position| self.hidden_from(*place, now).is_some_and(|(from, _)| from == *place);
+        let (mut late, mut hidden) = (NONE_LATE, 0);
+        for place in met.iter().copied().filter(passed) {
+            late = Late { first: late.first.min(place), last: late.last.max(place), count: late.count + 1, since: now };
+            hidden += u64::from(self.hides(place, now));
+        }
         if late.count > 0 {
             self.enter(Range { from: late.first, to: late.last, holder: 0, since: now });
-            self.found += late.count;
-            self.late = late;
+            self.found += hidden;
+            self.late = Late { count: hidden, ..late };
         }
     }
 
@@ -281,9 +280,11 @@ impl Floor {
         self.open.from = place.min(self.lowest_since(0));
     }
 
-    /// The lowest place where something may be pending.
+    /// The lowest place where something may be pending, but for what was prepared before anything was known: it holds
+    /// everything, and will after each start.
     pub fn lowest(&self) -> Position {
-        self.ranges().iter().map(|range| range.from).fold(self.open.from, Position::min)
+        let known = self.ranges().iter().filter(|range| range.holder == 0 || range.from > Position::FIRST);
+        known.map(|range| range.from).fold(self.open.from, Position::min)
     }
 
     /// A walk of a range that `look` gave has found this; its snapshot is younger than the look.

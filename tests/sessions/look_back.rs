@@ -209,3 +209,20 @@ fn jobs_put_below_their_floors_all_the_time_are_all_done_and_each_once() {
     let again: i64 = db.see("SELECT count(*) FROM foreman.jobs WHERE status <> 'completed' OR attempt <> 1");
     assert_eq!(again, 0, "jobs that were not done, or more than once");
 }
+
+#[test]
+fn a_row_written_by_hand_is_found_beside_a_prepared_transaction_that_nobody_ends() {
+    let cluster = Cluster::start(PRELOADED);
+    let db = cluster.database();
+    let mut session = db.session();
+    a_thousand(&mut session);
+    session.run("BEGIN; SELECT foreman.create_job('q'); PREPARE TRANSACTION 'forgotten'");
+    // After it the transaction may have made anything ready.
+    cluster.stop("fast");
+    cluster.start_again();
+    let mut session = db.session();
+    assert_eq!(claimed(&mut session, 1), [0; 0]);
+    let by_hand = write_by_hand(&mut session);
+    wait_until("the job to be found", || claimed(&mut session, 1) == [by_hand]);
+    session.run("ROLLBACK PREPARED 'forgotten'");
+}

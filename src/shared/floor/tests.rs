@@ -378,9 +378,24 @@ fn a_look_back_goes_through_all_that_looks_pass_over_and_through_nothing_else() 
         for number in 0..1_000 {
             let place = Position { at: world.now - 1_000_000 + number * 2_000, id: 0 };
             let is_there = stretches.iter().any(|(from, to)| *from <= place && place <= *to);
-            assert_eq!(is_there, world.floor.hides(place, world.now), "seed {seed}, {place:?}: {:?}", world.floor);
+            let look = world.floor.look(world.now);
+            let walks = look.is_some_and(|look| look.walks().any(|range| range.from <= place && place <= range.to));
+            assert_eq!(is_there, !walks, "seed {seed}, {place:?}: {:?}", world.floor);
         }
     }
+}
+
+#[test]
+fn what_lies_under_a_prepared_transaction_is_found_and_does_not_keep_the_floor_from_being_saved() {
+    let at = |at| Position { at, id: 0 };
+    let mut floor = Floor::default();
+    floor.arrived(Position::FIRST, Position::LAST, 7, 1_000_000);
+    floor.clear(Position::FIRST, at(900_000), 1_000_000);
+    assert_eq!(floor.lowest(), at(900_000));
+    floor.looked_back(&[at(300_000)], 1_000_000);
+    let look = floor.look(1_000_000).expect("something to walk");
+    assert!(look.walks().any(|range| range.from == at(300_000)), "{floor:?}");
+    assert_eq!((floor.lowest(), floor.found()), (at(300_000), 0));
 }
 
 #[test]
