@@ -89,6 +89,9 @@ fn play(server: &mut Server, mut model: Model, sequence: &[Step], count: impl Fn
         count();
         let before = model.clone();
         model = Model::apply(model, step);
+        if server.is_preloaded {
+            model.keep_heartbeat(step);
+        }
         server.carry_out(&before, &model, step)?;
     }
     server.compare_jobs(&model)

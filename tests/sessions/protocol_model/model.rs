@@ -192,6 +192,17 @@ impl ReferenceStateMachine for Model {
 }
 
 impl Model {
+    /// A heartbeat that is told in shared memory counts, though its transaction was undone.
+    pub fn keep_heartbeat(&mut self, step: &Step) {
+        if let Action::Heartbeat { lease, progress: Some(progress) } = &step.action
+            && step.undone
+            && self.said["status"] == "success"
+            && let Some(job) = self.jobs.get_mut(&lease.job)
+        {
+            job.progress = Some(*progress);
+        }
+    }
+
     pub fn next_name(&self) -> Name {
         self.names
     }

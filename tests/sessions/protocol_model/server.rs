@@ -47,7 +47,7 @@ $$";
 pub struct Server<'d> {
     db: &'d Database<'d>,
     sessions: Vec<Session>,
-    is_preloaded: bool,
+    pub is_preloaded: bool,
     ids: BTreeMap<Name, i64>,
     tokens: BTreeMap<TokenId, String>,
 }
