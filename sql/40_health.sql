@@ -431,3 +431,5 @@ COMMENT ON VIEW foreman.health_checks IS
 -- Compiling the statement would take 400 ms, running it takes 2: the planner counts on a thousand queues where it has
 -- no statistics yet, which is enough for it to think of JIT.
 ALTER FUNCTION foreman.db_health() SET jit = off;
+-- Nor are other processes asked to help: a probe would take them from somebody's query, and wait for their start.
+ALTER FUNCTION foreman.db_health() SET max_parallel_workers_per_gather = 0;

@@ -53,3 +53,30 @@ fn ten_times_the_jobs_cost_no_page_more() {
     old.run("COMMIT");
     assert!(few.iter().zip(&many).all(|(few, many)| *many <= few + MOST_MORE), "{few:?} {many:?}");
 }
+
+#[test]
+fn no_other_process_is_asked_to_help_with_figures() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    end_jobs(&mut session, 1, 10);
+    add_waiting(&mut session, MANY);
+    count_days(&mut session);
+    roll_up(&mut session);
+    session.run("LOAD 'auto_explain'");
+    for name in ["log_nested_statements", "log_min_duration"] {
+        session.set(&format!("auto_explain.{name}"), if name == "log_min_duration" { "0" } else { "on" });
+    }
+    // What statistics may lead the planner to, it does wherever it may. The setting's name changed with PostgreSQL 16.
+    session.run(
+        "SELECT set_config(name, 'on', false) FROM pg_settings
+         WHERE name IN ('force_parallel_mode', 'debug_parallel_query')",
+    );
+    for call in ["job_stats()", "job_stats('q', 86400)", "db_health()"] {
+        session.call(call);
+    }
+    let log = db.log();
+    let plans: Vec<&str> = log.iter().filter(|entry| entry.pid == session.pid()).map(|entry| &*entry.text).collect();
+    assert!(plans.iter().any(|plan| plan.contains("foreman.finished_change")), "{plans:#?}");
+    let asking: Vec<&&str> = plans.iter().filter(|plan| plan.contains("Gather")).collect();
+    assert!(asking.is_empty(), "{asking:#?}");
+}
