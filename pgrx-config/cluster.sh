@@ -6,6 +6,7 @@
 #   cluster.sh status NAME          succeeds if it runs
 #   cluster.sh log NAME             prints the path of the server's log
 #   cluster.sh stop NAME            the data stay
+#   cluster.sh crash NAME           as if all its processes had been killed; start recovers it
 #   cluster.sh remove NAME…         nothing stays
 #
 # A cluster is a folder .build/clusters/NAME with data/, server.log and a link to the socket's folder in /tmp: a
@@ -84,7 +85,7 @@ start() {
 }
 
 stop() {
-    if running; then pg_ctl stop --mode fast --wait >/dev/null; fi
+    if running; then pg_ctl stop --mode "${1:-fast}" --wait >/dev/null; fi
     if [[ -L $here/socket ]]; then
         rm -rf "$(readlink "$here/socket")"
         rm -f "$here/socket"
@@ -101,6 +102,7 @@ remove() {
 case $command in
 start) start "$@" ;;
 stop) stop ;;
+crash) stop immediate ;;
 status) running ;;
 remove)
     remove

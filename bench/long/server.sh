@@ -9,7 +9,8 @@ declare -A host
 
 # Durable, as a server that matters is, and roomy enough that a checkpoint seldom falls into a round. 500 sessions wait.
 settings=("fsync = on" "full_page_writes = on" "shared_buffers = '1GB'" "max_wal_size = '16GB'"
-    "checkpoint_timeout = '1h'" "maintenance_work_mem = '512MB'" "autovacuum_naptime = '10s'" "max_connections = 700")
+    "checkpoint_timeout = '1h'" "maintenance_work_mem = '512MB'" "autovacuum_naptime = '10s'" "max_connections = 700"
+    "max_prepared_transactions = 2")
 # As on a server that has been up for ten minutes.
 preloading=("shared_preload_libraries = 'pg_foreman'" "foreman.relax_claims_after = 0")
 
