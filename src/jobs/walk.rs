@@ -65,9 +65,9 @@ fn start(scan: &mut Scan, queue: i32, priority: usize, from: Position, to: Posit
 
 /// Goes on for a moment with looking through what the floors pass over.
 fn look_back(rows: &Rows, mut window: Window, queue: i32, now: i64) -> Option<()> {
+    // Its snapshot is younger than the window.
+    let mut scan = scan(rows)?;
     while let Some(stretch) = window.next() {
-        // Its snapshot is younger than what the stretch was taken from.
-        let mut scan = scan(rows)?;
         start(&mut scan, queue, stretch.priority, stretch.from, stretch.to);
         if through_hidden(&mut scan, &mut window, &stretch, now) == Go::Home {
             break;

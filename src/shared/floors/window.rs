@@ -3,7 +3,8 @@
 
 use super::{Entry, Key, PRIORITIES, are_shared, with_entry};
 use crate::pg::{process, xact};
-use crate::shared::floor::{Floor, Position};
+use crate::shared::floor::{Floor, MAX_RANGES, Position};
+use std::vec;
 
 /// Microseconds that a window lasts: so much later is the claim in which it is done.
 const LASTS: i64 = 5_000;
@@ -75,6 +76,20 @@ impl Back {
     }
 }
 
+impl Entry {
+    /// What looks pass over from where the look back has come.
+    fn hidden(&self, now: i64, stretches: &mut Vec<Stretch>) {
+        let mut place = self.back.place;
+        for priority in self.back.priority..PRIORITIES {
+            while let Some((from, to)) = self.floors[priority].hidden_from(place, now) {
+                stretches.push(Stretch { priority, from, to });
+                place = to.next();
+            }
+            place = Position::FIRST;
+        }
+    }
+}
+
 /// Some of a look back.
 pub struct Window {
     key: Key,
@@ -82,6 +97,7 @@ pub struct Window {
     /// The claim's time: what is due later is not found now.
     now: i64,
     began: i64,
+    stretches: vec::IntoIter<Stretch>,
     priority: usize,
     place: Position,
     dead: u64,
@@ -97,31 +113,32 @@ pub struct Stretch {
 }
 
 impl Window {
-    /// The next one of a queue, if it is due.
+    /// The next one of a queue, if it is due. The snapshot has to be taken after.
     pub fn of(table: u32, queue: i32, now: i64) -> Option<Window> {
         if !are_shared() || xact::in_recovery() {
             return None;
         }
         let key = Key { database: process::database(), table, queue };
-        let place = with_entry(key, |entry| {
-            let is_due = entry.is_complete && entry.back.begin(now);
-            is_due.then_some((entry.born, entry.back.priority, entry.back.place))
-        });
-        let (born, priority, place) = place.flatten()?;
-        Some(Window { key, born, now, began: xact::clock(), priority, place, dead: 0, met: Vec::new() })
+        with_entry(key, |entry| entry.is_complete && entry.back.begin(now)).filter(|is_due| *is_due)?;
+        // Nothing is allocated under the lock.
+        let mut stretches = Vec::with_capacity(PRIORITIES * (MAX_RANGES + 1));
+        let (born, priority, place) = with_entry(key, |entry| {
+            entry.hidden(now, &mut stretches);
+            (entry.born, entry.back.priority, entry.back.place)
+        })?;
+        let stretches = stretches.into_iter();
+        Some(Window { key, born, now, began: xact::clock(), stretches, priority, place, dead: 0, met: Vec::new() })
     }
 
-    /// Goes on to what is to be walked next, by a snapshot taken after; `None` where all was seen.
+    /// Goes on to what is to be walked next; `None` where all was seen.
     pub fn next(&mut self) -> Option<Stretch> {
-        while self.priority < PRIORITIES {
-            let hidden = self.with_floor(|window, floor| floor.hidden_from(window.place, window.now));
-            if let Some((from, to)) = hidden.flatten() {
-                return Some(Stretch { priority: self.priority, from, to });
-            }
+        let stretch = self.stretches.next();
+        let priority = stretch.as_ref().map_or(PRIORITIES, |stretch| stretch.priority);
+        if priority != self.priority {
             self.tell();
-            (self.priority, self.place) = (self.priority + 1, Position::FIRST);
+            (self.priority, self.place) = (priority, Position::FIRST);
         }
-        None
+        stretch
     }
 
     /// Whether it has lasted long enough.

@@ -83,6 +83,8 @@ pub struct Job {
     token: Option<TokenId>,
     /// Since when the lease is over.
     expired: Option<u64>,
+    /// It was made so by hand, and has no length: heartbeats ask for more, and are written into the row.
+    has_no_length: bool,
     cancel: Option<Option<&'static str>>,
     pub worker: Option<String>,
     pub progress: Option<i32>,
@@ -128,6 +130,7 @@ impl Job {
         self.status = Running;
         self.attempt += 1;
         (self.token, self.worker, self.ready) = (token, worker, None);
+        self.has_no_length = false;
     }
 }
 
@@ -198,6 +201,7 @@ impl Model {
             && step.undone
             && self.said["status"] == "success"
             && let Some(job) = self.jobs.get_mut(&lease.job)
+            && !job.has_no_length
         {
             job.progress = Some(*progress);
         }
@@ -318,7 +322,8 @@ impl Model {
             }
             Action::Expire(name) => {
                 let now = self.tick();
-                self.jobs.get_mut(name).expect("it is named").expired = Some(now);
+                let job = self.jobs.get_mut(name).expect("it is named");
+                (job.expired, job.has_no_length) = (Some(now), true);
                 Value::Null
             }
             Action::BecomeDue(name) => {
@@ -357,6 +362,7 @@ impl Model {
                 ready,
                 token: None,
                 expired: None,
+                has_no_length: false,
                 cancel: None,
                 worker: None,
                 progress: None,
