@@ -165,8 +165,8 @@ longer deleted, and jobs counted.
   locks for longer. It waits at most 50 ms for a lock; what it can''t do at once the next call does.
 - Replies: `success` with the numbers `rescued`, `failed`, `cancelled` (as of `rescue_expired`), `partitions_made`,
   `jobs_moved`, `jobs_deleted`, `partitions_emptied`, `partitions_dropped`, `days_changed`, `days_counted`, `days_closed`,
-  `roll_ups` (of figures), `floors_saved`, and `postponed`, the steps that could not have their lock; `skipped` where another
-  session is at it.
+  `roll_ups` (of figures), `floors_saved`, `queues_woken`, and `postponed`, the steps that could not have their lock;
+  `skipped` where another session is at it.
 - Errors: `DB_QUERY_ERROR` 25001 (in a transaction block), `READ_ONLY`.';
 
 COMMENT ON FUNCTION foreman.lease_end IS

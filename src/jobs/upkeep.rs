@@ -1,7 +1,7 @@
 //! Upkeep that somebody has to do now and then: expired leases, partitions for the days ahead, jobs moved into them, what
 //! is kept no longer, and figures. A list of steps, so that a lock that one can't have holds up none of the others.
 
-use super::{rescue, saved_floors};
+use super::{rescue, saved_floors, waiting};
 use crate::error::{Code, Error};
 use crate::guard;
 use crate::pg::spi::{self, Statement};
@@ -65,6 +65,7 @@ pub struct Step {
 /// kept from it by the lock of the closing.
 pub const STEPS: &[Step] = &[
     Step { name: "rescue", run: || rescue::since_last(MAX_RESCUED) },
+    Step { name: "look_for_waiters", run: waiting::look_for_all },
     Step { name: "save_floors", run: saved_floors::save },
     Step { name: "make_partitions", run: || counted("partitions_made", &MAKE_PARTITIONS, Some(DAYS_AHEAD)) },
     Step { name: "move_finished", run: || counted("jobs_moved", &EMPTY_REST, Some(MAX_MOVED)) },

@@ -16,16 +16,18 @@ use crate::shared::wakes::{self, Next, Seat};
 use pgrx::pg_sys;
 use std::time::{Duration, Instant};
 
-/// The longest time that nobody looks who waits for a queue, in microseconds: what wakes nobody (COMMIT PREPARED, rows
-/// written by hand) is found that late.
-const LONGEST: i64 = 10_000_000;
+/// The longest time that nobody looks at a queue that is waited for, in microseconds: what wakes nobody (COMMIT PREPARED,
+/// rows written by hand) is found that late. The background worker, where there is one, looks more often, with less to do
+/// than as many processes that were long asleep.
+const LONGEST: i64 = 15_000_000;
 /// The first pause where nobody wakes us; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause where nobody wakes us, so that a delayed job is no more than that late.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-// What a walk tells, under other isolation levels. For each queue: the jobs that are ready (2 stand for any more), and when the next one becomes due. Priority by
-// priority, so that both are found at one place of the index, however many jobs are due later.
+// What a walk tells, under other isolation levels. For each queue: the jobs that are ready (2 stand for any more), and when
+// the next one becomes due. Priority by priority, so that both are found at one place of the index, however many jobs are
+// due later.
 static LOOK: Statement = Statement::by_index(
     c"SELECT q.id, q.name,
              (SELECT pg_catalog.count(*)
@@ -108,17 +110,34 @@ struct Found {
 /// Walks through the queues; `None` where it takes a statement.
 fn by_walk(queues: &[Queue], now: i64) -> Option<Vec<Found>> {
     let rows = xact::is_read_committed().then(|| Rows::to_read(&LIVE_JOB)).flatten()?;
-    let open = queues.iter().filter(|queue| !queue.paused);
-    open.map(|queue| {
-        let mut jobs = 0;
-        let next_due = walk::due(&rows, queue.id, now, &mut |_, _| {
-            jobs += 1;
-            if jobs < 2 { Go::On } else { Go::Home }
-        })?;
-        let next_due = (jobs == 0 && next_due < i64::MAX).then_some(next_due);
-        Some(Found { queue: queue.id, jobs, next_due })
-    })
-    .collect()
+    queues.iter().filter(|queue| !queue.paused).map(|queue| walk_one(&rows, queue.id, now)).collect()
+}
+
+/// The same for one queue.
+fn walk_one(rows: &Rows, queue: i32, now: i64) -> Option<Found> {
+    let mut jobs = 0;
+    let next_due = walk::due(rows, queue, now, &mut |_, _| {
+        jobs += 1;
+        if jobs < 2 { Go::On } else { Go::Home }
+    })?;
+    let next_due = (jobs == 0 && next_due < i64::MAX).then_some(next_due);
+    Some(Found { queue, jobs, next_due })
+}
+
+/// A step of the upkeep: looks for all who wait in this database, for what has woken nobody, so that each of them need not.
+pub fn look_for_all() -> Result<Reply, Error> {
+    let mut woken = 0;
+    let (queues, now) = (wakes::waited_for(), xact::clock());
+    if let Some(rows) = (!queues.is_empty()).then(|| Rows::to_read(&LIVE_JOB)).flatten() {
+        for found in queues.iter().map_while(|queue| walk_one(&rows, *queue, now)) {
+            if found.jobs > 0 {
+                wakes::job_made_ready(found.queue);
+                woken += 1;
+            }
+            wakes::has_been_looked_at(found.queue, now, found.next_due);
+        }
+    }
+    Ok(Reply::success().field("queues_woken", woken))
 }
 
 /// The same by the statement.
@@ -212,6 +231,8 @@ fn sleep_until_woken(seat: &Seat, mut due: Option<i64>, until: Instant) -> bool 
             Next::Look => return false,
             Next::Sleep(next) => due = next,
         }
+        // Whoever does not look must not grow old either: pg_stat_activity shows since when a transaction lasts.
+        spi::connect_and_commit(|_| ());
     }
 }
 

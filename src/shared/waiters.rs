@@ -29,7 +29,7 @@ struct Watched {
     waiters: u32,
     /// When its next job becomes due, as far as somebody has seen, in microseconds since 2000-01-01 UTC; 0: not known.
     due: i64,
-    /// When a waiter last looked, or began to, and found nothing.
+    /// When somebody last looked for the waiters, or began to, and found nothing.
     looked_at: i64,
 }
 
@@ -228,6 +228,21 @@ impl Waiters {
         None
     }
 
+    /// The queues of a database that are waited for, as far as there is room.
+    pub fn waited_for(&self, database: u32, queues: &mut Vec<i32>) {
+        let watched = self.queues.iter().take(self.queues_end);
+        let here = watched.filter(|queue| queue.waiters > 0 && queue.key.database == database);
+        let room = queues.capacity() - queues.len();
+        queues.extend(here.map(|queue| queue.key.queue).take(room));
+    }
+
+    /// Somebody has looked on behalf of those who wait for a queue.
+    pub fn has_been_looked_at(&mut self, key: Key, now: i64) {
+        if let Some(place) = self.place(key) {
+            self.queues[place].looked_at = now;
+        }
+    }
+
     /// The waiter has found work and is about to leave with it. `more` is a queue that had further jobs, which the
     /// next waiter is woken for, unless each job wakes one of its own.
     pub fn found(&mut self, seat: usize, more: Option<Key>) {
@@ -416,6 +431,26 @@ mod tests {
         assert_eq!(table.rests_until(both, 1011, 10), None, "nobody looks at the other queue");
         assert_eq!(table.rests_until(seats[2], 1012, 10), Some(1021));
         assert_eq!(table.rests_until(seats[2], 900, 10), None, "the clock was put back");
+    }
+
+    #[test]
+    fn who_looks_for_all_is_told_of_the_queues_and_lets_the_waiters_rest() {
+        let mut table = empty();
+        let seat = waiter(&mut table, 10, &[MAIL, PRINT]);
+        let mut queues = Vec::with_capacity(8);
+        table.waited_for(MAIL.database + 1, &mut queues);
+        assert_eq!(queues, [0; 0]);
+        table.waited_for(MAIL.database, &mut queues);
+        assert_eq!(queues, [MAIL.queue, PRINT.queue]);
+        table.has_been_looked_at(MAIL, 1000);
+        assert_eq!(table.rests_until(seat, 1005, 10), None, "nobody looks at the other queue");
+        [MAIL, PRINT].iter().for_each(|key| table.has_been_looked_at(*key, 1010));
+        assert_eq!(table.rests_until(seat, 1015, 10), Some(1020));
+        table.waited_for(MAIL.database, &mut queues);
+        assert_eq!(queues.len(), 4);
+        let mut none = Vec::new();
+        table.waited_for(MAIL.database, &mut none);
+        assert_eq!(none, [0; 0], "nothing is allocated");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! A session remembers which queues its transaction made jobs ready in, and wakes their waiters when it has committed,
 //! after the jobs can be seen. A waiter watches, then looks, then sleeps: whatever commits after its look finds it in the
 //! table. A savepoint that is rolled back may wake for nothing. COMMIT PREPARED, which runs in another session, wakes
-//! nobody; so a waiter looks now and then in any case.
+//! nobody; so somebody looks now and then in any case: the background worker for all, or else a waiter of each queue.
 
 pub use super::waiters::Next;
-use super::waiters::{Key, Processes, Waiters, Watching, Why};
+use super::waiters::{Key, MAX_QUEUES, Processes, Waiters, Watching, Why};
 use super::workers;
 use crate::pg::process;
 use crate::pg::shmem::Guarded;
@@ -222,6 +222,29 @@ pub fn watch(queues: impl Iterator<Item = i32>, unknown: bool) {
 pub fn will_be_due(queue: i32, due: i64) {
     if let (Some(table), Some(_)) = (table(), SEAT.get()) {
         table.waiters.with(|waiters| waiters.will_be_due(key(queue), due));
+    }
+}
+
+/// The queues of this database that somebody waits for.
+pub fn waited_for() -> Vec<i32> {
+    // Nothing is allocated under the lock.
+    let mut queues = Vec::with_capacity(MAX_QUEUES);
+    if let Some(table) = table().filter(|table| table.seated.load(Ordering::Relaxed) > 0) {
+        table.waiters.with(|waiters| waiters.waited_for(process::database(), &mut queues));
+    }
+    queues.retain(|queue| *queue != NEW_QUEUE);
+    queues
+}
+
+/// Somebody has looked on behalf of those who wait for a queue, and has seen when its next job becomes due.
+pub fn has_been_looked_at(queue: i32, now: i64, due: Option<i64>) {
+    if let Some(table) = table() {
+        table.waiters.with(|waiters| {
+            waiters.has_been_looked_at(key(queue), now);
+            if let Some(due) = due {
+                waiters.will_be_due(key(queue), due);
+            }
+        });
     }
 }
 

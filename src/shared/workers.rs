@@ -11,7 +11,7 @@ pub const MAX_DATABASES: usize = 64;
 /// Most processes that visit databases at one time.
 pub const MAX_VISITS: usize = 8;
 /// Most steps of a visit.
-pub const MAX_STEPS: usize = 12;
+pub const MAX_STEPS: usize = 13;
 /// Queues of a database that are marked one by one; with more all are notified.
 pub const MAX_MARKS: usize = 32;
 /// Bytes kept of an error.

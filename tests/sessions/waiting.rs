@@ -1,6 +1,7 @@
 //! `CALL wait_for_jobs` costs nothing while it waits, and ends as soon as there may be work: preloaded by a latch that
 //! the creating session's commit sets, for one waiter a job; not preloaded by polling.
 
+use super::floors::PRELOADED;
 use foreman_tests::{Cluster, Database, Reply, Running, Session, postgres, sqlstate, wait_until};
 use std::process::Command;
 use std::thread::sleep;
@@ -450,8 +451,48 @@ fn under_repeatable_read_it_sees_what_came_while_it_waited() {
 }
 
 #[test]
-fn what_wakes_nobody_is_found_within_ten_seconds_and_no_transaction_grows_old() {
-    let db = Cluster::preloaded().database();
+fn what_wakes_nobody_is_found_by_the_background_worker_and_no_transaction_grows_old() {
+    found_though_it_wakes_nobody(&["foreman.upkeep_interval = '2s'"], 4);
+}
+
+#[test]
+fn what_wakes_nobody_is_found_without_a_background_worker_too() {
+    found_though_it_wakes_nobody(&["foreman.max_workers = 0"], 17);
+}
+
+#[test]
+fn who_waits_while_the_background_worker_looks_has_no_old_transaction() {
+    let cluster = Cluster::start(&[PRELOADED, &["foreman.upkeep_interval = '1s'"]].concat());
+    let db = cluster.database();
+    let mut session = db.session();
+    session.call("configure_queue('mail')").succeeded();
+    let waiting = [waiter(&db, "{mail}"), waiter(&db, "{mail}")];
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(20) {
+        assert_no_old_transaction(&db);
+        sleep(Duration::from_millis(500));
+    }
+    for _ in &waiting {
+        session.call("create_job('mail')").succeeded();
+    }
+    for waiting in waiting {
+        waiting.finish().1.0.expect("the wait ends well");
+    }
+}
+
+/// No session that waits has a transaction older than the longest rest.
+#[track_caller]
+fn assert_no_old_transaction(db: &Database) {
+    let age = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 < 16
+               FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL%' AND state = 'active'";
+    assert!(db.see::<bool>(age), "a waiting session's transaction is old");
+}
+
+/// A job of a prepared transaction is found within so many seconds by one of two who wait for it, and till then no
+/// transaction of theirs is older than a look ago.
+fn found_though_it_wakes_nobody(lines: &[&str], seconds: u64) {
+    let cluster = Cluster::start(&[PRELOADED, lines].concat());
+    let db = cluster.database();
     let mut session = db.session();
     session.call("configure_queue('mail')").succeeded();
     let waiting = waiter(&db, "{mail}");
@@ -460,11 +501,9 @@ fn what_wakes_nobody_is_found_within_ten_seconds_and_no_transaction_grows_old() 
     session.run(&format!("PREPARE TRANSACTION '{}'", db.name()));
     let since = Instant::now();
     db.session().run(&format!("COMMIT PREPARED '{}'", db.name()));
-    let age = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float8 < 11
-               FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'CALL%' AND state = 'active'";
     while is_waiting(&db, waiting.pid) {
-        assert!(db.see::<bool>(age), "the waiting session's transaction is old");
-        assert!(since.elapsed() < Duration::from_secs(12), "not found in time");
+        assert_no_old_transaction(&db);
+        assert!(since.elapsed() < Duration::from_secs(seconds), "not found in time");
         sleep(Duration::from_millis(100));
     }
     waiting.finish().1.0.expect("the wait ends well");

@@ -89,7 +89,7 @@ fn its_status_tells_each_step_how_long_it_took_and_what_went_wrong() {
          AND last_run_at > now() - interval '10 s' AND took_ms > 0 AND runs > 0 AND errors = 0 AND last_error IS NULL
          AND next_visit_at > now() - interval '10 s'"
     );
-    let steps = "add_changes close_days count_days drop_partitions make_partitions move_finished rescue roll_up save_floors sweep \
+    let steps = "add_changes close_days count_days drop_partitions look_for_waiters make_partitions move_finished rescue roll_up save_floors sweep \
                  truncate_partitions";
     wait_until("all steps to be told of", || db.see::<String>(&fine) == steps);
     let mut locker = db.session();
