@@ -9,6 +9,8 @@ waking_heading() { printf '%-18s %7s %5s %10s %10s %10s %10s\n' way others sync 
 
 scenario_idle() {
     use foreman
+    # It looks for all who wait, and comes within a minute to a database that is new.
+    until (($(sql --command 'SELECT count(*) FROM foreman.worker_status') > 0)); do sleep 1; done
     echo "what ${WAITING:-500} sessions that wait compute while nothing happens (idle CPU: of one core), and beside them how"
     echo 'long a job takes from its creation to its claim: ms'
     waking_heading
