@@ -9,7 +9,7 @@ use std::vec;
 /// Microseconds that a window lasts: so much later is the claim in which it is done.
 const LASTS: i64 = 5_000;
 /// Of a process's time windows take one part in so many.
-const SHARE: i64 = 20;
+const SHARE: i64 = 50;
 /// The same after a start from saved floors, until all was seen once.
 const SHARE_IN_HASTE: i64 = 2;
 /// Microseconds between the end of one look back and the beginning of the next.
