@@ -111,6 +111,9 @@ pub(super) fn transaction_ended(committed: bool) {
         for (queue, _) in ready.iter().filter(|(_, made)| committed && made.notify) {
             workers::mark(process::database(), *queue);
         }
+        if committed && ready.contains_key(&NEW_QUEUE) {
+            workers::is_used(process::database());
+        }
         ready.clear();
     });
 }

@@ -23,6 +23,8 @@ pub struct Table {
     launcher: AtomicI32,
     /// The databases that have a place, to be seen without the lock; 0 where the place is free.
     known: [AtomicU32; MAX_DATABASES],
+    /// A database that has the extension, and in which no worker has seen it yet; 0 is none.
+    new: AtomicU32,
     state: Guarded<State>,
 }
 
@@ -180,6 +182,19 @@ pub fn sends_notify(database: u32) -> bool {
         table.launcher.load(Ordering::Relaxed) > 0
             && table.known.iter().any(|oid| oid.load(Ordering::Relaxed) == database)
     })
+}
+
+/// A session has used the extension in a database: one that was visited before it was there need not wait for the next visit.
+pub fn is_used(database: u32) {
+    if let Some(table) = table().filter(|_| !sends_notify(database)) {
+        table.new.store(database, Ordering::Release);
+        wake_launcher();
+    }
+}
+
+/// The database that a session has said so of.
+pub fn take_new() -> Option<u32> {
+    table().map(|table| table.new.swap(0, Ordering::AcqRel)).filter(|database| *database != 0)
 }
 
 /// Jobs have come to a queue that is to be notified.

@@ -108,6 +108,9 @@ impl Launcher {
     /// Starts workers for what is due, the longest overdue first.
     fn send_out(&mut self) {
         let now = Instant::now();
+        if let Some(schedule) = workers::take_new().and_then(|database| self.databases.get_mut(&database)) {
+            schedule.next = now;
+        }
         let mut due: Vec<(Instant, u32, bool)> = self
             .databases
             .iter()

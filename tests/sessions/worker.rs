@@ -80,6 +80,22 @@ fn many_databases_have_their_turn_and_those_without_the_extension_are_left_alone
 }
 
 #[test]
+fn it_comes_to_a_database_at_once_that_gets_the_extension_and_a_queue() {
+    let cluster = Cluster::start(&[PRELOAD]);
+    let visited = cluster.database();
+    let (empty, mut other) = (cluster.empty_database(), visited.session());
+    // It has been to both, and does not come to a database without the extension again for a minute.
+    other.call("create_job('mail')").succeeded();
+    wait_until("a visit", || visited.see::<bool>("SELECT count(*) > 0 FROM foreman.worker_status"));
+    sleep(Duration::from_secs(2));
+    let mut session = empty.session();
+    session.run("CREATE EXTENSION pg_foreman");
+    session.call("create_job('mail')").succeeded();
+    let made = "SELECT count(*) FROM foreman.finished_day";
+    wait_until("the partitions", || empty.see::<i64>(made) == 8);
+}
+
+#[test]
 fn its_status_tells_each_step_how_long_it_took_and_what_went_wrong() {
     let cluster = server();
     let db = cluster.database();
