@@ -185,20 +185,18 @@ impl Floor {
         if self.next_due <= now { self.open.from.previous() } else { Position::LAST }
     }
 
-    /// A look back has met these jobs and could have taken them. From now on looks go to those that they passed over: of
-    /// them nobody has told, or is just about to. They are counted, but for what a transaction held that may just have ended.
-    pub fn looked_back(&mut self, met: &[Position], now: i64) {
-        let passed = |place: &Position| self.hidden_from(*place, now).is_some_and(|(from, _)| from == *place);
-        let (mut late, mut hidden) = (NONE_LATE, 0);
-        for place in met.iter().copied().filter(passed) {
-            late = Late { first: late.first.min(place), last: late.last.max(place), count: late.count + 1, since: now };
-            hidden += u64::from(self.hides(place, now));
+    /// A look back meets a job that it could take. From now on looks go there, if they passed it over: nobody has told of it,
+    /// or is just about to. It is counted, but where a transaction held the place that may just have ended.
+    pub fn meets(&mut self, place: Position, now: i64) {
+        if self.hidden_from(place, now).is_none_or(|(from, _)| from != place) {
+            return;
         }
-        if late.count > 0 {
-            self.enter(Range { from: late.first, to: late.last, holder: 0, since: now });
-            self.found += hidden;
-            self.late = Late { count: hidden, ..late };
-        }
+        let is_late = u64::from(self.hides(place, now));
+        let before = if self.late.since == now { self.late } else { NONE_LATE };
+        self.enter(Range { from: place, to: place, holder: 0, since: now });
+        self.found += is_late;
+        let (first, last) = (before.first.min(place), before.last.max(place));
+        self.late = Late { first, last, count: before.count + is_late, since: now };
     }
 
     /// At the open end something is due then, which nobody has told of.

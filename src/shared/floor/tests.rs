@@ -209,7 +209,7 @@ impl World {
             is_pending && at.at <= self.now && stretches.iter().any(|(from, to)| from <= at && at <= to)
         };
         let met: Vec<Position> = seen.iter().filter(|(at, job)| could(at, job)).map(|(at, _)| *at).collect();
-        self.floor.looked_back(&met, self.now);
+        met.iter().for_each(|place| self.floor.meets(*place, self.now));
     }
 
     /// What it has found, whether it took one, and when the next one is due.
@@ -338,25 +338,26 @@ fn what_only_a_look_back_finds_is_counted_once_and_claims_go_there() {
     let mut floor = Floor::default();
     floor.clear(Position::FIRST, at(900_000), 1_000_000);
     for _ in 0..2 {
-        floor.looked_back(&[at(300_000), at(500_000), at(950_000)], 1_000_000);
+        [at(300_000), at(500_000), at(950_000)].iter().for_each(|place| floor.meets(*place, 1_000_000));
     }
     assert_eq!(floor.found(), 2);
     let walks = |floor: &Floor| -> Vec<(Position, Position)> {
         let look = floor.look(1_000_000).expect("something to walk");
         look.walks().map(|range| (range.from, range.to)).collect()
     };
-    assert_eq!(walks(&floor), [(at(300_000), at(500_000)), (at(900_000), Position::LAST)]);
+    let there = [300_000, 500_000].map(|place| (at(place), at(place)));
+    assert_eq!(walks(&floor), [there[0], there[1], (at(900_000), Position::LAST)]);
     // One that its own transaction tells of was only seen a moment before that.
     floor.clear(Position::FIRST, at(900_000), 1_000_000);
-    floor.looked_back(&[at(700_000)], 1_000_000);
+    floor.meets(at(700_000), 1_000_001);
     assert_eq!(floor.found(), 3);
-    floor.arrived(at(600_000), at(800_000), 0, 1_000_000);
+    floor.arrived(at(600_000), at(800_000), 0, 1_000_001);
     assert_eq!(floor.found(), 2);
     // Nor is anything that is due found late by a floor where nothing was.
     floor.clear(Position::FIRST, at(900_000), 1_000_000);
     let look = floor.look_below(0);
     floor.is_empty_until(&look, i64::MAX);
-    floor.looked_back(&[at(950_000)], 1_000_000);
+    floor.meets(at(950_000), 1_000_000);
     assert_eq!(floor.found(), 3, "a floor that waits for what was told of");
     assert_eq!(walks(&floor), [(at(900_000), Position::LAST)]);
 }
@@ -392,7 +393,7 @@ fn what_lies_under_a_prepared_transaction_is_found_and_does_not_keep_the_floor_f
     floor.arrived(Position::FIRST, Position::LAST, 7, 1_000_000);
     floor.clear(Position::FIRST, at(900_000), 1_000_000);
     assert_eq!(floor.lowest(), at(900_000));
-    floor.looked_back(&[at(300_000)], 1_000_000);
+    floor.meets(at(300_000), 1_000_000);
     let look = floor.look(1_000_000).expect("something to walk");
     assert!(look.walks().any(|range| range.from == at(300_000)), "{floor:?}");
     assert_eq!((floor.lowest(), floor.found()), (at(300_000), 0));

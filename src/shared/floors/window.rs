@@ -101,8 +101,6 @@ pub struct Window {
     priority: usize,
     place: Position,
     dead: u64,
-    /// Jobs of the present priority that could have been taken.
-    met: Vec<Position>,
 }
 
 /// What is to be walked: a priority's entries from one place to another, inclusive.
@@ -127,7 +125,7 @@ impl Window {
             (entry.born, entry.back.priority, entry.back.place)
         })?;
         let stretches = stretches.into_iter();
-        Some(Window { key, born, now, began: xact::clock(), stretches, priority, place, dead: 0, met: Vec::new() })
+        Some(Window { key, born, now, began: xact::clock(), stretches, priority, place, dead: 0 })
     }
 
     /// Goes on to what is to be walked next; `None` where all was seen.
@@ -135,7 +133,6 @@ impl Window {
         let stretch = self.stretches.next();
         let priority = stretch.as_ref().map_or(PRIORITIES, |stretch| stretch.priority);
         if priority != self.priority {
-            self.tell();
             (self.priority, self.place) = (priority, Position::FIRST);
         }
         stretch
@@ -157,8 +154,8 @@ impl Window {
     }
 
     /// It is a job that could be taken.
-    pub fn meets(&mut self, place: Position) {
-        self.met.push(place);
+    pub fn meets(&self, place: Position) {
+        self.with_floor(|window, floor| floor.meets(place, window.now));
     }
 
     /// The walk has met a job that is due later.
@@ -172,21 +169,12 @@ impl Window {
     }
 
     /// Whoever comes next goes on from here.
-    pub fn close(mut self) {
-        self.tell();
+    pub fn close(self) {
         with_entry(self.key, |entry| {
             if entry.born == self.born {
                 entry.back.end(&self);
             }
         });
-    }
-
-    /// Tells of the jobs that were met.
-    fn tell(&mut self) {
-        if !self.met.is_empty() {
-            self.with_floor(|window, floor| floor.looked_back(&window.met, window.now));
-            self.met.clear();
-        }
     }
 
     /// Works on the floor of the present priority, unless the queue has another entry by now.

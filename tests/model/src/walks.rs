@@ -12,7 +12,7 @@
 //! | `LookBack` | `Window::next` in `src/shared/floors/window.rs` |
 //! | `Snapshot` | `Rows::scan` in `src/pg/rows.rs` |
 //! | `Walk` | `due` and `look_back` in `src/jobs/walk.rs` |
-//! | `Settle` | `View::settle` and `View::is_empty_until` in `src/shared/floors.rs`, `Window::close` |
+//! | `Settle` | `View::settle` and `View::is_empty_until` in `src/shared/floors.rs` |
 //! | `Tell` | `transaction_ended` there |
 //! | `Crash` | `complete` there, for what comes after it |
 //!

@@ -48,8 +48,8 @@ pub enum Looked {
 pub enum Found {
     /// Range by range, whether that was nothing, and the job that it took.
     At { ranges: Vec<(Range, Walked)>, is_empty: bool, took: Option<usize> },
-    /// What a look back has met.
-    Back(Vec<Position>),
+    /// A look back tells as it walks.
+    Back,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -164,7 +164,10 @@ impl State {
     pub fn walk_all(&mut self, looked: &Looked, seen: &[bool]) -> Found {
         let look = match looked {
             Looked::At(look) => look,
-            Looked::Back(stretches) => return Found::Back(self.meet(stretches, seen)),
+            Looked::Back(stretches) => {
+                self.meet(stretches, seen);
+                return Found::Back;
+            }
         };
         let (mut ranges, mut is_all_empty, mut taken) = (Vec::new(), true, None);
         for range in look.walks() {
@@ -179,11 +182,14 @@ impl State {
         Found::At { ranges, is_empty: is_all_empty, took: taken }
     }
 
-    /// The jobs that a look back could take.
-    fn meet(&self, stretches: &[(Position, Position)], seen: &[bool]) -> Vec<Position> {
-        let could = |job: &usize| seen[*job] && self.jobs[*job].status == Status::Pending;
-        let is_there = |at: &Position| stretches.iter().any(|(from, to)| from <= at && at <= to);
-        (0..self.jobs.len()).filter(could).map(place).filter(is_there).collect()
+    /// Tells of the jobs that a look back could take, as it meets them.
+    fn meet(&mut self, stretches: &[(Position, Position)], seen: &[bool]) {
+        for job in (0..self.jobs.len()).filter(|job| seen[*job]) {
+            let is_there = stretches.iter().any(|(from, to)| *from <= place(job) && place(job) <= *to);
+            if is_there && self.jobs[job].status == Status::Pending {
+                self.floor.meets(place(job), self.now);
+            }
+        }
     }
 
     /// What looks pass over.
@@ -209,11 +215,7 @@ impl State {
                 }
                 *took
             }
-            (_, Found::Back(met)) => {
-                self.floor.looked_back(met, self.now);
-                None
-            }
-            (Looked::Back(_), Found::At { .. }) => None,
+            (_, Found::Back) | (Looked::Back(_), _) => None,
         }
     }
 
