@@ -348,7 +348,7 @@ pub fn events(walks: &Walks) -> Vec<Property<Walks>> {
                 state.floor.found() > 0 && state.jobs.iter().all(|job| job.word != Word::Never)
             }));
     }
-    if walks.of.contains(&Twist::ByHand) && walks.of.contains(&Twist::LookBack) {
+    if walks.twists > 1 && walks.of.contains(&Twist::ByHand) && walks.of.contains(&Twist::LookBack) {
         events.push(Property::sometimes("a look back finds what was written by hand", |_, state: &State| {
             state.floor.found() > 0
                 && state.jobs.iter().all(|job| job.word != Word::NotYet || job.status == Status::Absent)
