@@ -41,6 +41,32 @@ FROM pg_catalog.jsonb_to_recordset(foreman.read_call_stats() OPERATOR(pg_catalog
 COMMENT ON VIEW foreman.call_stats IS
     'Calls of each function. scope is server (preloaded: of all sessions and databases since the start) or backend (this session''s own).';
 
+CREATE VIEW foreman.slow_calls AS
+SELECT pg_catalog.to_timestamp(c.ended_at) AS ended_at,
+       c.function,
+       pg_catalog.make_interval(secs => c.took) AS took,
+       pg_catalog.make_interval(secs => c.lost) AS lost_to_retries,
+       c.attempts,
+       c.error_code,
+       c.query_id,
+       COALESCE(d.datname::pg_catalog.text, c.database::pg_catalog.text) AS database,
+       c.scope
+FROM pg_catalog.jsonb_to_recordset(foreman.read_slow_calls() OPERATOR(pg_catalog.->) 'calls') AS c (
+    ended_at double precision,
+    function text,
+    took double precision,
+    lost double precision,
+    attempts integer,
+    error_code text,
+    query_id bigint,
+    database bigint,
+    scope text
+)
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid::pg_catalog.int8 OPERATOR(pg_catalog.=) c.database
+ORDER BY c.ended_at DESC;
+COMMENT ON VIEW foreman.slow_calls IS
+    'The last 1,000 calls that took foreman.slow_call_threshold or more, the last one first. lost_to_retries: attempts that failed for a lock, and the pauses after them. query_id: in pg_stat_statements, of foreman.execute that of its statement. scope as in call_stats.';
+
 CREATE VIEW foreman.floor_stats AS
 SELECT q.name AS queue, pg_catalog.to_timestamp(f.last_claim) AS last_claim_at, f.looks_back, f.found_by_look_back
 FROM pg_catalog.jsonb_to_recordset(foreman.read_floor_stats() OPERATOR(pg_catalog.->) 'queues') AS f (

@@ -17,7 +17,13 @@ COMMENT ON FUNCTION foreman.check IS
 COMMENT ON FUNCTION foreman.read_call_stats IS
 'Answers the counters of all functions that were called: `foreman.call_stats` is made of them.
 
-- Replies: `success` with `functions`.';
+- Replies: `success` with `functions`, and the sums `calls`, `errors` and `slow_calls`; `scope` is `server` (preloaded)
+  or `backend`.';
+
+COMMENT ON FUNCTION foreman.read_slow_calls IS
+'Answers the last 1,000 calls that took longer than `foreman.slow_call_threshold`: `foreman.slow_calls` is made of it.
+
+- Replies: `success` with `calls`, the last one first; without preload those of this session alone.';
 
 COMMENT ON FUNCTION foreman.read_worker_status IS
 'Answers what the background worker did last, in each database: `foreman.worker_status` is made of it.

@@ -8,6 +8,7 @@ use crate::pg::jsonb::{self, Kind};
 use crate::reply::Reply;
 use crate::shared::counters::{self, Snapshot};
 use crate::shared::floors::{self, Figures};
+use crate::shared::slow_calls::{self, SlowCall};
 use crate::shared::workers;
 use crate::worker;
 use serde_json::{Value, json};
@@ -19,11 +20,36 @@ const MAX_TEXT: usize = 8 * 1024;
 /// What replies without an error say: those of calls, and of `db_health`.
 const STATUSES: [&str; 5] = ["success", "skipped", "healthy", "degraded", "unhealthy"];
 
-/// `read_call_stats`.
-pub fn call_stats() -> Reply {
+/// What calls have cost: `query_performance` of a health document, and `read_call_stats`.
+pub fn query_performance() -> Reply {
     let (snapshots, scope) = counters::read();
-    let functions: Value = snapshots.iter().map(|snapshot| entry(snapshot, scope)).collect();
-    Reply::success().field("functions", functions)
+    let called = || snapshots.iter().filter(|snapshot| snapshot.calls > 0);
+    let functions: Value = called().map(|snapshot| entry(snapshot, scope)).collect();
+    Reply::success()
+        .field("scope", scope)
+        .field("calls", called().map(|snapshot| snapshot.calls).sum::<u64>())
+        .field("errors", called().flat_map(|snapshot| &snapshot.errors).map(|(_, count)| count).sum::<u64>())
+        .field("slow_calls", slow_calls::count())
+        .field("functions", functions)
+}
+
+/// `read_slow_calls`.
+pub fn slow_calls() -> Reply {
+    let scope = counters::read().1;
+    let call = |call: SlowCall| {
+        json!({
+            "ended_at": time(call.ended_at),
+            "function": call.function.name(),
+            "took": call.took.as_secs_f64(),
+            "lost": call.lost.as_secs_f64(),
+            "attempts": call.attempts,
+            "error_code": call.error.map(Code::name),
+            "query_id": (call.query_id != 0).then_some(call.query_id),
+            "database": call.database,
+            "scope": scope,
+        })
+    };
+    Reply::success().field("calls", slow_calls::read().into_iter().map(call).collect::<Value>())
 }
 
 /// One function's counters.

@@ -18,11 +18,21 @@ fn check(reply: Option<Jsonb>) -> Jsonb {
 
 /// Answers the counters of all functions that were called: `foreman.call_stats` is made of them.
 ///
-/// - Replies: `success` with `functions`.
+/// - Replies: `success` with `functions`, and the sums `calls`, `errors` and `slow_calls`; `scope` is `server` (preloaded)
+///   or `backend`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn read_call_stats() -> Jsonb {
-    guard::run(Function::ReadCallStats, || Ok(diagnostics::call_stats()))
+    guard::run(Function::ReadCallStats, || Ok(diagnostics::query_performance()))
+}
+
+/// Answers the last 1,000 calls that took longer than `foreman.slow_call_threshold`: `foreman.slow_calls` is made of it.
+///
+/// - Replies: `success` with `calls`, the last one first; without preload those of this session alone.
+#[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn read_slow_calls() -> Jsonb {
+    guard::run(Function::ReadSlowCalls, || Ok(diagnostics::slow_calls()))
 }
 
 /// Answers what the background worker did last, in each database: `foreman.worker_status` is made of it.

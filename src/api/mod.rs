@@ -43,7 +43,7 @@ extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["fig
 extension_sql_file!(
     "../../sql/50_views.sql",
     name = "views",
-    requires = ["health", diagnostics::read_call_stats, diagnostics::read_floor_stats]
+    requires = ["health", diagnostics::read_call_stats, diagnostics::read_floor_stats, diagnostics::read_slow_calls]
 );
 extension_sql_file!(
     "../../sql/80_comments.sql",
@@ -53,6 +53,7 @@ extension_sql_file!(
         diagnostics::check,
         diagnostics::read_call_stats,
         diagnostics::read_floor_stats,
+        diagnostics::read_slow_calls,
         diagnostics::read_worker_status,
         execute::execute,
         health::db_health,

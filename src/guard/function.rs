@@ -88,4 +88,5 @@ functions! {
     ReadCallStats "read_call_stats" Read,
     ReadFloorStats "read_floor_stats" Read,
     ReadWorkerStatus "read_worker_status" Read,
+    ReadSlowCalls "read_slow_calls" Read,
 }

@@ -13,7 +13,7 @@ mod retry;
 use crate::error::{Code, Error};
 use crate::guc;
 use crate::pg::datum::Jsonb;
-use crate::pg::{latch, xact};
+use crate::pg::{latch, query_id, xact};
 use crate::reply::Reply;
 use attempt::{Attempt, Bounds, Failure};
 use deadline::Deadline;
@@ -107,6 +107,8 @@ struct Call {
     in_transaction: bool,
     /// Whether another call of ours is around this one.
     nested: bool,
+    /// Of the statement that a call around this one runs.
+    outer_query_id: i64,
 }
 
 impl Call {
@@ -118,7 +120,8 @@ impl Call {
         if depth == 0 {
             IN_TRANSACTION.set(in_transaction);
         }
-        Call { function, started: Instant::now(), in_transaction, nested: depth > 0 }
+        let outer_query_id = query_id::set_callers_statement(0);
+        Call { function, started: Instant::now(), in_transaction, nested: depth > 0, outer_query_id }
     }
 
     /// Chooses how the work may be run where we are.
@@ -163,24 +166,27 @@ impl Call {
             lock_timeout: limits.lock_timeout.or_else(guc::lock_timeout),
         };
         let max_retries = limits.max_retries.unwrap_or_else(guc::max_retries);
-        let mut deadlocks = 0;
+        let (mut deadlocks, mut lost) = (0, Duration::ZERO);
         for attempts in 1.. {
             let failure = match attempt::attempt(Some(&bounds), work) {
-                Attempt::Ended(result) => return Outcome::of(result, attempts).after(deadlocks),
+                Attempt::Ended(result) => return Outcome::of(result, attempts).after(deadlocks, lost),
                 Attempt::Failed(failure) if failure.is_somebody_elses_cancel() => failure.pass_on(),
                 Attempt::Failed(failure) => failure,
             };
             deadlocks += u32::from(failure.is_deadlock());
             if limits.skips(&failure) {
-                return Outcome::of(Ok(skipped(&failure)), attempts).after(deadlocks);
+                return Outcome::of(Ok(skipped(&failure)), attempts).after(deadlocks, lost);
             }
             let verdict = retry::judge(&failure);
-            let mut outcome = Outcome::failed(failure, attempts, verdict).after(deadlocks);
+            let mut outcome = Outcome::failed(failure, attempts, verdict).after(deadlocks, lost);
             outcome.log_failure(self.function, attempts);
             match verdict {
                 retry::Verdict::Again if attempts <= max_retries => match bounds.deadline.share(retry::pause(attempts))
                 {
-                    Some(pause) => latch::wait(pause),
+                    Some(pause) => {
+                        latch::wait(pause);
+                        lost = self.started.elapsed();
+                    }
                     None => return outcome,
                 },
                 _ => return outcome,
@@ -200,5 +206,6 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         DEPTH.set(DEPTH.get().saturating_sub(1));
+        query_id::set_callers_statement(self.outer_query_id);
     }
 }

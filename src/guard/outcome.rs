@@ -7,9 +7,10 @@ use crate::error::{Error, sqlstate_packed};
 use crate::guc::{self, LogErrors, OnError};
 use crate::pg::datum::Jsonb;
 use crate::pg::error_context::Facts;
-use crate::pg::{log, raise, xact};
+use crate::pg::{log, query_id, raise, xact};
 use crate::reply::{self, Circumstances, Reply};
 use crate::shared::counters;
+use crate::shared::slow_calls::{self, SlowCall};
 use std::time::Duration;
 
 /// The end of a call, before it is told.
@@ -17,13 +18,15 @@ pub struct Outcome {
     result: Result<Reply, Error>,
     attempts: u32,
     deadlocks: u32,
+    /// Until the last attempt began: what the others and the pauses between them took.
+    lost: Duration,
     verdict: Verdict,
 }
 
 impl Outcome {
     /// The work's own result.
     pub fn of(result: Result<Reply, Error>, attempts: u32) -> Self {
-        Self { result, attempts, deadlocks: 0, verdict: Verdict::Final }
+        Self { result, attempts, deadlocks: 0, lost: Duration::ZERO, verdict: Verdict::Final }
     }
 
     /// An error before or without an attempt.
@@ -33,13 +36,12 @@ impl Outcome {
 
     /// A failure that may be the last one.
     pub fn failed(failure: Failure, attempts: u32, verdict: Verdict) -> Self {
-        Self { result: Err(failure.into_error()), attempts, deadlocks: 0, verdict }
+        Self { attempts, verdict, ..Self::refused(failure.into_error()) }
     }
 
-    /// The same, with the deadlocks that were seen on the way.
-    pub fn after(mut self, deadlocks: u32) -> Self {
-        self.deadlocks = deadlocks;
-        self
+    /// The same, with the deadlocks that were seen on the way, and the time that was lost on it.
+    pub fn after(self, deadlocks: u32, lost: Duration) -> Self {
+        Self { deadlocks, lost, ..self }
     }
 
     /// Tells the server's log of a failed attempt, without values, as far as `foreman.log_errors` says.
@@ -62,11 +64,22 @@ impl Outcome {
         }
     }
 
-    /// Adds the call to the counters, and to the log if it was slow.
+    /// Adds the call to the counters; if it was slow, to the slow calls and the server's log.
     pub fn count(&self, function: Function, took: Duration) {
         let code = self.result.as_ref().err().map(Error::code);
         counters::count(function, code, self.attempts - 1, self.deadlocks, took);
         if guc::slow_call_threshold().is_some_and(|threshold| took >= threshold) {
+            slow_calls::note(&SlowCall {
+                lost: self.lost,
+                query_id: if function == Function::Execute {
+                    query_id::of_callers_statement()
+                } else {
+                    query_id::of_session()
+                },
+                attempts: self.attempts,
+                error: code,
+                ..SlowCall::ended(function, took)
+            });
             let code = code.map_or("no error", |code| code.name());
             log::to_server(format!(
                 "slow call: foreman.{} took {} ms in {} attempt(s), {code}",

@@ -19,6 +19,7 @@ pub mod notify;
 pub mod planner;
 pub mod procedure;
 pub mod process;
+pub mod query_id;
 pub mod raise;
 pub mod random;
 pub mod rows;

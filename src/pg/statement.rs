@@ -6,6 +6,7 @@
 use super::datum::{Jsonb, server_text};
 use super::jsonb::{self, Kind, Value};
 use super::lock_timeout;
+use super::query_id;
 use super::spi::{Connection, Rows};
 use core::ffi::{CStr, c_char, c_int};
 use pgrx::{PgList, StringInfo, direct_function_call_as_datum, pg_sys};
@@ -52,7 +53,8 @@ impl CallersStatement {
             }
             let mut types: *mut pg_sys::Oid = ptr::null_mut();
             let mut count: c_int = 0;
-            pg_sys::parse_analyze_varparams(tree, sql.as_ptr(), &mut types, &mut count, ptr::null_mut());
+            let query = pg_sys::parse_analyze_varparams(tree, sql.as_ptr(), &mut types, &mut count, ptr::null_mut());
+            query_id::set_callers_statement(i64::from_ne_bytes((*query).queryId.to_ne_bytes()));
             let types =
                 if count == 0 { Vec::new() } else { std::slice::from_raw_parts(types, count as usize).to_vec() };
             if let Some(place) = types.iter().position(|oid| *oid == pg_sys::InvalidOid) {

@@ -75,7 +75,7 @@ pub fn count(function: Function, error: Option<Code>, retries: u32, deadlocks: u
     }
 }
 
-/// The counters of the functions that were called, and the scope that they cover.
+/// The counters of all functions, and the scope that they cover.
 pub fn read() -> (Vec<Snapshot>, &'static str) {
     let (table, shared) = table();
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -91,7 +91,6 @@ pub fn read() -> (Vec<Snapshot>, &'static str) {
             time_total: Duration::from_micros(load(&counters.time_total)),
             time_max: Duration::from_micros(load(&counters.time_max)),
         })
-        .filter(|snapshot| snapshot.calls > 0)
         .collect();
     (snapshots, if shared { "server" } else { "backend" })
 }

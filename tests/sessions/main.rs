@@ -32,6 +32,7 @@ mod reused_keys;
 mod server_log;
 mod settings;
 mod side_rescue;
+mod slow_calls;
 mod space;
 mod standby;
 mod statistics;

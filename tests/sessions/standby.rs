@@ -66,6 +66,7 @@ const CALLS: &[(&str, Gets)] = &[
     ("db_health()", HealthDocument),
     ("check('{\"status\": \"success\"}')", Success),
     ("read_worker_status()", Success),
+    ("read_slow_calls()", Success),
     ("ready_in('{q}')", Success),
     ("execute('SELECT queue FROM foreman.jobs')", Success),
 ];

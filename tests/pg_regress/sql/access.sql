@@ -69,6 +69,7 @@ SELECT foreman.delete_job(1);
 SET ROLE regress_monitor;
 SELECT foreman.job_stats() ->> 'status' AS job_stats;
 SELECT count(*) > 0 AS counted FROM foreman.call_stats;
+SELECT count(*) >= 0 AS listed FROM foreman.slow_calls;
 SELECT foreman.get_job(1);
 SET ROLE regress_admin;
 SELECT foreman.set_setting('k', '1') ->> 'status' AS set_setting;
