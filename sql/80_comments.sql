@@ -184,6 +184,21 @@ COMMENT ON FUNCTION foreman.lease_progress IS
 COMMENT ON FUNCTION foreman.lease_note IS
 'A step of `foreman.jobs`: the note that was last told by heartbeats, else what the row says.';
 
+COMMENT ON FUNCTION foreman.metrics IS
+'Answers all metrics as text, for Prometheus and what reads the same: the rows of `foreman.metric_samples`.
+
+- `format`: `prometheus` (text format 0.0.4) or `openmetrics` (1.0).
+- Queues are told by name up to the 100th that was made; those after it together as `_other`.
+- Every role that may call it gets all figures, with or without pg_monitor. In a transaction it looks at the sessions
+  anew, and so forgets what pg_stat_activity showed before.
+- Errors are raised, whatever `foreman.on_error` says, since text is no reply: JF004 (another format), 55P03 (somebody
+  has a table of ours locked for more than 50 ms).';
+
+COMMENT ON FUNCTION foreman.read_metrics IS
+'Answers the samples that only shared memory has, and the settings: `foreman.metric_samples` is made of it.
+
+- Replies: `success` with `samples`, and with `looks`, what claims have found below their floors.';
+
 COMMENT ON FUNCTION foreman.configure_queue IS
 'Sets a queue''s policy, and makes the queue if there is none. What is NULL stays as it is.
 

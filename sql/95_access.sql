@@ -13,7 +13,7 @@ WITH function_level (level, name) AS (
         ('worker', 'complete_job'), ('worker', 'complete_jobs'), ('worker', 'fail_job'), ('worker', 'fail_jobs'),
         ('worker', 'release_job'), ('worker', 'wait_for_jobs'), ('worker', 'ready_in'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
         ('monitor', 'db_health'), ('monitor', 'health_grade'), ('monitor', 'read_call_stats'), ('monitor', 'read_worker_status'),
-        ('monitor', 'read_floor_stats'), ('monitor', 'read_slow_calls'),
+        ('monitor', 'read_floor_stats'), ('monitor', 'read_slow_calls'), ('monitor', 'read_metrics'), ('monitor', 'metrics'),
         ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'), ('monitor', 'figure_source'),
         ('monitor', 'live_figures'), ('monitor', 'ended_figures'), ('monitor', 'figures_since'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
@@ -25,7 +25,7 @@ WITH function_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),
         ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),
-        ('monitor', 'slow_calls'),
+        ('monitor', 'slow_calls'), ('monitor', 'metric_samples'), ('monitor', 'metric_families'),
         ('admin', 'jobs'),
         ('admin', 'setting_history')
 ), own (level, kind, object) AS (

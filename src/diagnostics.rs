@@ -70,7 +70,7 @@ fn entry(snapshot: &Snapshot, scope: &str) -> Value {
 }
 
 /// A time as seconds since 1970; 0 is never.
-fn time(at: i64) -> Option<f64> {
+pub fn time(at: i64) -> Option<f64> {
     /// Seconds from 1970 to 2000.
     const EPOCH: f64 = 946_684_800.0;
     (at != 0).then_some(at as f64 / 1e6 + EPOCH)

@@ -11,6 +11,7 @@ mod guard;
 mod guc;
 mod health;
 mod jobs;
+mod metrics;
 mod pg;
 mod reply;
 mod settings;

@@ -10,6 +10,7 @@ mod execute;
 mod health;
 mod jobs;
 mod leases;
+mod metrics;
 mod queues;
 mod settings;
 mod triggers;
@@ -46,6 +47,11 @@ extension_sql_file!(
     requires = ["health", diagnostics::read_call_stats, diagnostics::read_floor_stats, diagnostics::read_slow_calls]
 );
 extension_sql_file!(
+    "../../sql/55_metrics.sql",
+    name = "metrics",
+    requires = ["views", metrics::metrics, metrics::read_metrics]
+);
+extension_sql_file!(
     "../../sql/80_comments.sql",
     name = "comments",
     requires = [
@@ -73,6 +79,8 @@ extension_sql_file!(
         leases::lease_end,
         leases::lease_note,
         leases::lease_progress,
+        metrics::metrics,
+        metrics::read_metrics,
         queues::configure_queue,
         queues::list_queues,
         queues::pause_queue,
@@ -99,5 +107,5 @@ extension_sql_file!(
         workers::rescue_expired,
     ]
 );
-extension_sql_file!("../../sql/90_dump.sql", name = "dump", requires = ["views", "comments"]);
+extension_sql_file!("../../sql/90_dump.sql", name = "dump", requires = ["metrics", "comments"]);
 extension_sql_file!("../../sql/95_access.sql", name = "access", requires = ["dump"], finalize);

@@ -26,10 +26,10 @@ macro_rules! functions {
                 }
             }
 
-            /// Whether its errors are raised in any case: that is what check is for, and an unread reply of hold_lease
-            /// would let the effect of somebody who holds no lease commit.
+            /// Whether its errors are raised in any case: that is what check is for, an unread reply of hold_lease
+            /// would let the effect of somebody who holds no lease commit, and metrics answers no reply.
             pub fn always_raises(self) -> bool {
-                matches!(self, Function::Check | Function::HoldLease)
+                matches!(self, Function::Check | Function::HoldLease | Function::Metrics)
             }
 
             /// Whether it writes.
@@ -88,5 +88,7 @@ functions! {
     ReadCallStats "read_call_stats" Read,
     ReadFloorStats "read_floor_stats" Read,
     ReadWorkerStatus "read_worker_status" Read,
+    Metrics "metrics" Read,
+    ReadMetrics "read_metrics" Read,
     ReadSlowCalls "read_slow_calls" Read,
 }

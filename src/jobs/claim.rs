@@ -13,7 +13,7 @@ use crate::pg::spi::{self, Statement};
 use crate::pg::table::Value;
 use crate::pg::xact;
 use crate::reply::Reply;
-use crate::shared::{floors, relaxed};
+use crate::shared::{floors, relaxed, tally};
 use pgrx::pg_sys;
 
 // What `without_statement` does where the table has triggers or is otherwise out of the ordinary, and under other
@@ -59,7 +59,8 @@ static CLAIM: Statement = Statement::by_index(
               'error', j.last_error) AS job
       )
       SELECT pg_catalog.jsonb_agg(t.job ORDER BY t.priority, t.ready_at, t.id),
-             (SELECT a.place IS NOT NULL FROM alone AS a)
+             (SELECT a.place IS NOT NULL FROM alone AS a),
+             pg_catalog.array_agg(t.ready_at)
       FROM taken AS t",
     &[
         pg_sys::INT4OID,
@@ -166,7 +167,10 @@ fn by_statement(queue: Queue, name: &str, batch: &mut Batch, lease: &Lease) {
     let (claimed, is_closed) = spi::connect(|connection| {
         let rows = connection
             .run(&CLAIM, &[&queue.id, &now, &most, &lease.seconds, &worker, &name, &rescue::EXPIRED, &is_empty]);
-        rows.first().map_or((None, false), |row| (row.jsonb(1), row.boolean(2)))
+        let row = rows.first();
+        let ready_at = row.as_ref().and_then(|row| row.times(3)).unwrap_or_default();
+        ready_at.iter().for_each(|at| tally::claimed(lease.now.saturating_sub(*at)));
+        row.map_or((None, false), |row| (row.jsonb(1), row.boolean(2)))
     });
     batch.is_closed = is_closed;
     if let Some(jobs) = claimed {
@@ -209,6 +213,7 @@ fn take(scan: &mut Scan, queue: &str, lease: &Lease) -> Option<Member> {
     if !scan.update(&values) {
         return None;
     }
+    tally::claimed(lease.now.saturating_sub(scan.bigint(column::READY_AT)));
     let text = |text: Option<Text>| text.map_or(Member::Value(serde_json::Value::Null), Member::Text);
     let time = |microseconds: i64| Member::Value(Timestamptz::at(microseconds).to_json().into());
     // In the order in which a jsonb keeps them, by length first: the server sorts what is sorted in no time.

@@ -15,6 +15,7 @@ use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::table::{self, Value};
 use crate::pg::{log, xact};
 use crate::reply::Reply;
+use crate::shared::tally::{self, Event};
 use pgrx::pg_sys;
 use serde_json::json;
 use std::collections::HashMap;
@@ -189,6 +190,7 @@ impl Row {
 
     /// Tells of the job.
     fn announce(&self, queue: Queue, job: &NewJob) {
+        tally::count(Event::Created, 1);
         let ready = Ready::one(queue.id, self.priority, self.ready_at.microseconds(), self.id);
         ready::announce(ready, queue.notify.then_some(&job.queue));
     }
@@ -355,6 +357,7 @@ fn insert_many(connection: &Connection, jobs: &[(&NewJob, Queue)]) -> Vec<i64> {
             &Timestamptz::at(now),
         ],
     );
+    tally::count(Event::Created, rows.processed() as u64);
     rows.iter().filter_map(|row| row.bigint(1)).collect()
 }
 

@@ -8,6 +8,7 @@ use crate::pg::rows::{Key, Rows, Scan};
 use crate::pg::spi::{self, Connection, Row, Statement};
 use crate::pg::table::Value;
 use crate::pg::xact;
+use crate::shared::tally::{self, Event};
 use pgrx::pg_sys;
 use std::collections::HashSet;
 
@@ -97,7 +98,7 @@ static FINISH: Statement = Statement::by_index(
                  d.result, d.error
           FROM done AS d WHERE NOT $10
       )
-      SELECT g.id, g.status::text, g.is_cancelled, g.queue_id, g.unique_key, g.key_taken_at FROM gone AS g",
+      SELECT g.id, g.status::text, g.is_cancelled, g.queue_id, g.unique_key, g.key_taken_at, g.started_at FROM gone AS g",
     &[
         pg_sys::INT8ARRAYOID,
         pg_sys::TEXTARRAYOID,
@@ -141,11 +142,26 @@ fn without_statement(ends: &[End], rule: &Rule) -> Option<Vec<Ended>> {
             if scan.delete() {
                 finished.insert(&row);
                 free_key(&scan);
+                tell(Status::Running, rule.to, now, Some(scan.bigint(column::STARTED_AT)));
                 ended.push(Ended { job_id: end.job_id, from: Status::Running, to: rule.to });
             }
         }
     }
     Some(ended)
+}
+
+/// Counts a job that has ended. One that did not run at the end may have done so in an earlier attempt.
+fn tell(from: Status, to: Status, now: i64, started_at: Option<i64>) {
+    let event = match to {
+        Status::Completed => Some(Event::Completed),
+        Status::Failed => Some(Event::Failed),
+        Status::Cancelled => Some(Event::Cancelled),
+        Status::Pending | Status::Running => None,
+    };
+    event.into_iter().for_each(|event| tally::count(event, 1));
+    if let Some(started_at) = started_at.filter(|_| from == Status::Running) {
+        tally::ran(now.saturating_sub(started_at));
+    }
 }
 
 /// Frees the key of the job that the walk stands at, if it has one.
@@ -215,7 +231,9 @@ fn by_statement(connection: &Connection, ends: &[&End], rule: &Rule) -> Vec<Ende
     let ended = |row: Row| {
         keys::free_of(&row, 4);
         let to = if row.boolean(3) { Status::Cancelled } else { rule.to };
-        Some(Ended { job_id: row.bigint(1)?, from: Status::of_name(&row.text(2)?)?, to })
+        let from = Status::of_name(&row.text(2)?)?;
+        tell(from, to, now, row.bigint(7));
+        Some(Ended { job_id: row.bigint(1)?, from, to })
     };
     rows.iter().filter_map(ended).collect()
 }

@@ -13,6 +13,7 @@ use crate::pg::xact;
 use crate::reply::Reply;
 use crate::shared::leases;
 use crate::shared::rescues::{self, Look};
+use crate::shared::tally::{self, Event};
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -131,9 +132,11 @@ fn rescue(connection: &Connection, max_jobs: i32, since: i64) -> Rescued {
     };
     let returns: Vec<Return> = others.iter().map(back).collect();
     let count = |status: Status| ended.iter().filter(|ended| ended.to == status).count() as i64;
-    Rescued {
+    let rescued = Rescued {
         pending: settle::give_back(connection, &returns, true).len() as i64,
         failed: count(Status::Failed),
         cancelled: count(Status::Cancelled),
-    }
+    };
+    tally::count(Event::Rescued, rescued.total().unsigned_abs());
+    rescued
 }

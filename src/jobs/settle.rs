@@ -11,6 +11,7 @@ use crate::pg::datum::{Array, Text, Timestamptz};
 use crate::pg::spi::{self, Connection, Statement};
 use crate::pg::xact;
 use crate::reply::Reply;
+use crate::shared::tally::{self, Event};
 use pgrx::pg_sys;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -129,6 +130,14 @@ impl Settlement {
         status == to || (status == Status::Cancelled && when != When::Always)
     }
 
+    /// Counts a job that is pending again.
+    fn tell(&self, outcome: &Outcome) {
+        if let Outcome::Back(_) = outcome {
+            let is_released = matches!(self.verdict, Verdict::Released { .. });
+            tally::count(if is_released { Event::Released } else { Event::Retried }, 1);
+        }
+    }
+
     /// How the job becomes pending again, if it does.
     fn way_back(&self) -> Option<Return<'_>> {
         let (pause, run_at, given_back) = match self.verdict {
@@ -155,7 +164,10 @@ pub fn settle(list: &[Settlement]) -> Vec<Outcome> {
             break;
         }
     }
-    list.iter().map(|settlement| outcomes.remove(&settlement.job_id).unwrap_or_else(|| why_not(settlement))).collect()
+    let outcome = |settlement: &Settlement| outcomes.remove(&settlement.job_id).unwrap_or_else(|| why_not(settlement));
+    let outcomes: Vec<Outcome> = list.iter().map(outcome).collect();
+    list.iter().zip(&outcomes).for_each(|(settlement, outcome)| settlement.tell(outcome));
+    outcomes
 }
 
 /// Ends those that are to end.

@@ -403,6 +403,20 @@ pub fn server_text(bytes: &[u8], limit: usize) -> String {
     }
 }
 
+/// Text of the server in UTF-8. A database in SQL_ASCII may hold what isn't text in any encoding: a byte that is none is
+/// told as \xff is.
+pub fn legible(bytes: &[u8]) -> String {
+    // SAFETY: reads a setting of the database.
+    let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
+    if encoding != pg_sys::pg_enc::PG_SQL_ASCII as c_int {
+        return from_server_encoding(bytes);
+    }
+    bytes.utf8_chunks().fold(String::new(), |text, chunk| {
+        let others = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+        text + chunk.valid() + &others.collect::<String>()
+    })
+}
+
 /// Converts from the database's encoding to UTF-8. A database in SQL_ASCII may hold what isn't: that raises.
 fn from_server_encoding(bytes: &[u8]) -> String {
     if bytes.is_ascii() {

@@ -1,6 +1,6 @@
 //! Walks a jsonb one level deep without making text of it: option objects, lists of jobs, bound parameters.
 
-use super::datum::{Jsonb, Text, server_text};
+use super::datum::{self, Jsonb, Text, server_text};
 use core::ffi::c_char;
 use pgrx::pg_sys::JsonbIteratorToken::{WJB_DONE, WJB_ELEM, WJB_KEY, WJB_VALUE};
 use pgrx::pg_sys::jbvType::{jbvBinary, jbvBool, jbvNull, jbvNumeric, jbvString};
@@ -62,6 +62,11 @@ impl Value {
                 std::slice::from_raw_parts(string.val.cast::<u8>(), string.len as usize)
             }
         })
+    }
+
+    /// A string, whatever it holds.
+    pub fn legible(&self) -> Option<String> {
+        self.string_bytes().map(datum::legible)
     }
 
     /// A number in its decimal digits, or a string or boolean as it is written; NULL for JSON null.
@@ -147,6 +152,12 @@ pub fn of_text(text: Text) -> Jsonb {
         value.val.string.val = pgrx::varlena::vardata_any(varlena).cast_mut();
         Jsonb::from_raw(pg_sys::JsonbValueToJsonb(&mut value).into())
     }
+}
+
+/// The string that an object has under this key, in the current memory context.
+pub fn text_of(object: Jsonb, key: &str) -> Option<Text> {
+    let (_, value) = members(object).find(|(name, _)| name.as_deref() == Some(key))?;
+    value.string_bytes().map(Text::from_server)
 }
 
 /// A walk over one container.

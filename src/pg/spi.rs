@@ -255,6 +255,12 @@ impl Row<'_> {
         self.datum(column).map(|datum| unsafe { Jsonb::from_raw(pg_sys::SPI_datumTransfer(datum, false, -1)) })
     }
 
+    /// A column of `timestamptz[]` without NULLs, in microseconds since 2000-01-01 UTC.
+    pub fn times(&self, column: c_int) -> Option<Vec<i64>> {
+        // SAFETY: an array whose elements are stored as those of a bigint[] are.
+        self.datum(column).and_then(|datum| unsafe { pgrx::FromDatum::from_datum(datum, false) })
+    }
+
     /// The whole row as JSON text, in the server's encoding, keys in the order of the columns.
     pub(super) fn json_text(&self) -> &CStr {
         // SAFETY: blessing gives the row's type an id, which row_to_json looks up; it answers a text, never

@@ -392,6 +392,13 @@ pub fn figures(table: u32) -> Vec<Figures> {
     })
 }
 
+/// How many queues, in all databases, have a place in shared memory, and how many places there are.
+pub fn places() -> (usize, usize) {
+    let mut taken = 0;
+    ENTRIES.with_all(|entries| taken += entries.iter().filter(|entry| entry.key.database != 0).count());
+    (taken, ENTRIES.length())
+}
+
 /// Where the floors of a queue begin.
 pub struct Lowest {
     pub queue: i32,

@@ -85,6 +85,13 @@ pub fn are_tracked() -> bool {
     super::area().is_some()
 }
 
+/// How many leases, in all databases, have a place, and how many places there are.
+pub fn places() -> (usize, usize) {
+    let (mut taken, now) = (0, xact::clock());
+    ENTRIES.with_all(|part| taken += lease::taken(part, now));
+    (taken, ENTRIES.length())
+}
+
 /// Frees the place of a lease that is over.
 pub fn forget(tenant: &Tenant) {
     ENTRIES.with_part(tenant.key.hash(), |part| lease::forget(part, &tenant.key));

@@ -8,6 +8,7 @@ pub mod leases;
 pub mod relaxed;
 pub mod rescues;
 pub mod slow_calls;
+pub mod tally;
 mod waiters;
 pub mod wakes;
 pub mod workers;
@@ -25,6 +26,7 @@ struct Area {
     relaxed: relaxed::Table,
     rescues: rescues::Table,
     slow_calls: slow_calls::Table,
+    tally: tally::Table,
     wakes: wakes::Table,
     workers: workers::Table,
 }

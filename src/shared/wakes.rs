@@ -60,6 +60,11 @@ fn table() -> Option<&'static Table> {
     super::area().map(|area| &area.wakes)
 }
 
+/// How many sessions wait, in all databases; `None` without preload.
+pub fn waiting() -> Option<u32> {
+    table().map(|table| table.seated.load(Ordering::Relaxed))
+}
+
 /// A job of this queue has become ready, or will when it is due, as far as this transaction commits.
 pub fn job_made_ready(queue: i32) {
     made_ready(queue, 1);

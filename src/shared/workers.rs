@@ -62,6 +62,7 @@ struct Record {
     errors: i64,
     last_at: i64,
     took: i64,
+    took_in_all: i64,
     error_at: i64,
     error: [u8; MAX_ERROR],
     error_length: usize,
@@ -100,6 +101,7 @@ pub struct Report {
     pub errors: i64,
     pub last_at: i64,
     pub took: i64,
+    pub took_in_all: i64,
     pub error_at: i64,
     pub error: Option<String>,
     pub next_visit: i64,
@@ -108,8 +110,16 @@ pub struct Report {
 /// Nothing marked.
 const NO_MARKS: Marks = Marks { queues: [0; MAX_MARKS], count: 0, all: false };
 /// A step that never ran.
-const NO_RECORD: Record =
-    Record { runs: 0, errors: 0, last_at: 0, took: 0, error_at: 0, error: [0; MAX_ERROR], error_length: 0 };
+const NO_RECORD: Record = Record {
+    runs: 0,
+    errors: 0,
+    last_at: 0,
+    took: 0,
+    took_in_all: 0,
+    error_at: 0,
+    error: [0; MAX_ERROR],
+    error_length: 0,
+};
 /// A free place.
 const NO_DATABASE: Database =
     Database { oid: 0, visitor: 0, next_visit: 0, marks: NO_MARKS, steps: [NO_RECORD; MAX_STEPS] };
@@ -345,6 +355,7 @@ pub fn record(oid: u32, step: usize, at: i64, took: i64, error: Option<&str>) {
         record.runs += 1;
         record.last_at = at;
         record.took = took;
+        record.took_in_all += took;
         if let Some(text) = error {
             record.errors += 1;
             record.error_at = at;
@@ -369,6 +380,7 @@ pub fn reports() -> Vec<Report> {
             errors: record.errors,
             last_at: record.last_at,
             took: record.took,
+            took_in_all: record.took_in_all,
             error_at: record.error_at,
             error: (record.errors > 0).then(|| {
                 String::from_utf8_lossy(record.error.get(..record.error_length).unwrap_or_default()).into_owned()

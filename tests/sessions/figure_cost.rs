@@ -46,10 +46,12 @@ fn ten_times_the_jobs_cost_no_page_more() {
             .run("DELETE FROM foreman.finished_job WHERE id % 2 = 0 AND finished_at < date_trunc('day', now(), 'UTC')");
         session.call("maintain()").succeeded();
         roll_up(session);
-        ["job_stats()", "job_stats('q', 86400)", "db_health()"].map(|call| pages(session, call))
+        ["job_stats()", "job_stats('q', 86400)", "db_health()", "metrics()"].map(|call| pages(session, call))
     };
     let (few, many) = (cost(&mut session, MANY), cost(&mut session, 10 * MANY));
-    println!("pages read by job_stats, of a day, and by db_health: {few:?}, with eleven times the jobs {many:?}");
+    println!(
+        "pages read by job_stats, of a day, by db_health and by metrics: {few:?}, with eleven times the jobs {many:?}"
+    );
     old.run("COMMIT");
     assert!(few.iter().zip(&many).all(|(few, many)| *many <= few + MOST_MORE), "{few:?} {many:?}");
 }

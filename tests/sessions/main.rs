@@ -20,6 +20,7 @@ mod isolation;
 mod lists;
 mod look_back;
 mod memory;
+mod metrics;
 mod nesting;
 mod on_error;
 mod partitions;

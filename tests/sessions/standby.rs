@@ -67,6 +67,7 @@ const CALLS: &[(&str, Gets)] = &[
     ("check('{\"status\": \"success\"}')", Success),
     ("read_worker_status()", Success),
     ("read_slow_calls()", Success),
+    ("read_metrics()", Success),
     ("ready_in('{q}')", Success),
     ("execute('SELECT queue FROM foreman.jobs')", Success),
 ];
@@ -130,6 +131,8 @@ fn on_a_standby_each_function_answers_as_designed() {
         }
     }
     assert_eq!(session.call("create_job('q')")["http_status"], 503);
+    let metrics: String = session.one("SELECT foreman.metrics()", &[]);
+    assert!(metrics.contains("\nforeman_in_recovery 1\n") && metrics.contains("{queue=\"q\",state=\"ready\"} 1\n"));
 
     let untested: Vec<String> = session
         .query(

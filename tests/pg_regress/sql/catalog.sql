@@ -11,9 +11,11 @@ FROM pg_proc AS p WHERE p.pronamespace = 'foreman'::regnamespace ORDER BY p.pron
 \pset tuples_only off
 \pset format aligned
 
--- Functions of the API are those that answer jsonb; the others are steps inside them.
+-- Functions of the API are those that answer jsonb, and the one whose text others have defined; the others are steps inside
+-- them.
 CREATE TEMP VIEW api AS
-SELECT p.* FROM pg_proc AS p WHERE p.pronamespace = 'foreman'::regnamespace AND p.prorettype = 'jsonb'::regtype;
+SELECT p.* FROM pg_proc AS p
+WHERE p.pronamespace = 'foreman'::regnamespace AND (p.prorettype = 'jsonb'::regtype OR p.proname = 'metrics');
 -- None may run in a parallel worker, where no subtransaction can be opened.
 SELECT proname, proparallel, provolatile FROM api WHERE proparallel <> 'u' OR provolatile <> 'v' ORDER BY proname;
 SELECT proname FROM api WHERE proisstrict AND pronargs > 0 OR proretset OR prokind <> 'f' ORDER BY proname;
