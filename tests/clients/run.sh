@@ -71,6 +71,20 @@ if [[ ! -x /usr/sbin/pgbouncer ]]; then
     [[ -x /usr/sbin/pgbouncer ]] || left_out 'PgBouncer (needs pgbouncer)'
 fi
 
+# Unpacked here, since its package starts a server of its own that nobody asked for.
+prometheus=$build/prometheus
+if [[ ! -x $prometheus/usr/bin/promtool ]]; then
+    if command -v apt-get >/dev/null && [[ ! -e $build/apt-prometheus || $build/apt-prometheus -ot ${BASH_SOURCE[0]} ]]; then
+        rm -rf "$prometheus" && mkdir "$prometheus"
+        if ((EUID == 0)); then apt-get -qq update; else sudo --non-interactive apt-get -qq update; fi \
+            </dev/null >"$build/apt.log" 2>&1 || true
+        (cd "$prometheus" && apt-get -qq download prometheus && dpkg-deb --extract prometheus_*.deb . && rm ./*.deb) \
+            </dev/null >"$build/apt.log" 2>&1 || true
+        touch "$build/apt-prometheus"
+    fi
+    [[ -x $prometheus/usr/bin/promtool ]] || left_out 'Prometheus (needs apt to offer prometheus)'
+fi
+
 # --- the runs ---
 
 "$cluster" remove clients clients-preloaded

@@ -72,6 +72,14 @@ def template():
     return make_template()
 
 
+@pytest.fixture(scope="session")
+def preloaded_template():
+    """The same in the server that preloads."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PGHOST", os.environ["FOREMAN_PRELOADED"])
+        return make_template()
+
+
 @pytest.fixture
 def database(template, monkeypatch):
     """A database of the test's own, which clients that are told nothing else connect to, as role app."""

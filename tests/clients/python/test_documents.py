@@ -155,11 +155,12 @@ def test_the_table_of_levels_is_what_grant_access_grants(database):
         granted.setdefault(level, set()).add(name)
     shown = {words(row[0])[0]: set(words(row[1])) for row in table("README.md", ["level", "may"])}
     # Helpers of the views, which nobody calls by hand
-    helpers = {"health_grade", "read_call_stats", "read_floor_stats", "read_worker_status", "ready_in",
+    helpers = {"health_grade", "read_call_stats", "read_floor_stats", "read_slow_calls", "read_metrics", "read_worker_status", "ready_in",
                "figure_source", "live_figures", "ended_figures", "figures_since"}
     assert shown["producer"] == granted["producer"]
     assert shown["worker"] | shown["producer"] == granted["worker"] - helpers
-    assert shown["monitor"] - {"call_stats", "floor_stats", "queues", "worker_status"} == granted["monitor"] - helpers
+    views = {"call_stats", "floor_stats", "metric_families", "metric_samples", "queues", "slow_calls", "worker_status"}
+    assert shown["monitor"] - views == granted["monitor"] - helpers
     with database.session("postgres") as session:
         every = session.execute(
             "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'foreman'::regnamespace AND prorettype = "

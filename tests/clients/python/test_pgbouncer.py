@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from conftest import make_template, only_connection_taken, wait_for
+from conftest import only_connection_taken, wait_for
 
 PROMPT = 2  # seconds
 LONG = 30
@@ -22,10 +22,10 @@ WHERE datname = current_database() AND query LIKE 'CALL foreman.wait_for_jobs%'
 
 
 @pytest.fixture(scope="module")
-def template():
+def template(preloaded_template):
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PGHOST", os.environ["FOREMAN_PRELOADED"])
-        yield make_template()
+        yield preloaded_template
 
 
 @pytest.fixture
