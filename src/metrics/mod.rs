@@ -15,13 +15,9 @@ use serde_json::{Value, json};
 use std::time::Instant;
 use text::Sample;
 
-// A family's samples stand together, and a histogram's buckets in their order.
-static SAMPLES: Statement = Statement::new(
-    c"SELECT s.name, s.type, s.help, s.labels, s.value
-      FROM foreman.metric_samples AS s
-      ORDER BY s.name COLLATE \"C\", (s.labels OPERATOR(pg_catalog.->>) 'le')::double precision, s.labels",
-    &[],
-);
+// Sorted here, since the server takes a fifth of the time to sort jsonb.
+static SAMPLES: Statement =
+    Statement::new(c"SELECT s.name, s.type, s.help, s.labels, s.value FROM foreman.metric_samples AS s", &[]);
 
 /// A sample of these. Most are whole numbers, of which the server makes a jsonb in a tenth of the time.
 fn sample(family: &'static str, suffix: Option<&'static str>, labels: Value, value: f64) -> Value {
@@ -37,6 +33,7 @@ pub fn text(format: Format) -> Reply {
     let mut samples: Vec<Sample> =
         spi::connect(|connection| connection.run(&SAMPLES, &[]).iter().filter_map(|row| read(&row)).collect());
     samples.push(text::duration(began.elapsed()));
+    samples.sort_by(Sample::order);
     Reply::success().field("text", text::write(&samples, format))
 }
 

@@ -1,6 +1,7 @@
 //! Samples as text: Prometheus' format 0.0.4, and OpenMetrics 1.0. They differ in whether a counter's family bears the
 //! `_total` of its samples, in a type of their own for what says which version there is, and in the last line.
 
+use std::cmp::Ordering;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -55,6 +56,17 @@ impl Sample {
             ("info", Format::Prometheus) => (&self.name, "gauge"),
             (kind, _) => (&self.name, kind),
         }
+    }
+
+    /// Where a histogram's bucket ends.
+    fn end(&self) -> Option<f64> {
+        self.labels.iter().find(|(name, _)| name == "le").and_then(|(_, end)| end.parse().ok())
+    }
+
+    /// A family's samples stand together, and a histogram's buckets in their order.
+    pub fn order(&self, other: &Self) -> Ordering {
+        let by_bucket = || self.end().partial_cmp(&other.end()).unwrap_or(Ordering::Equal);
+        self.name.cmp(&other.name).then_with(by_bucket).then_with(|| self.labels.cmp(&other.labels))
     }
 
     /// Appends its line.
@@ -145,6 +157,14 @@ mod tests {
         };
         assert_eq!(write(&samples, Format::Prometheus), lines("_total", "_info", "gauge", plain));
         assert_eq!(write(&samples, Format::OpenMetrics), lines("", "", "info", open) + "# EOF\n");
+    }
+
+    #[test]
+    fn buckets_stand_in_their_order() {
+        let ends = ["+Inf", "10.0", "5.0", "0.005"];
+        let mut samples = ends.map(|end| sample("c_seconds_bucket", "histogram", &[("le", end)], 0.0));
+        samples.sort_by(Sample::order);
+        assert_eq!(samples.map(|sample| sample.labels[0].1.clone()), ["0.005", "5.0", "10.0", "+Inf"]);
     }
 
     #[test]
