@@ -26,10 +26,13 @@ macro_rules! functions {
                 }
             }
 
-            /// Whether its errors are raised in any case: that is what check is for, and an unread reply of hold_lease
-            /// would let the effect of somebody who holds no lease commit.
+            /// Whether its errors are raised in any case: that is what check is for, an unread reply of hold_lease would let
+            /// the effect of somebody who holds no lease commit, and a view of health without rows would look well.
             pub fn always_raises(self) -> bool {
-                matches!(self, Function::Check | Function::HoldLease)
+                matches!(
+                    self,
+                    Function::Check | Function::HoldLease | Function::ReadHealthChecks | Function::ReadHealthThresholds
+                )
             }
 
             /// Whether it writes.
@@ -83,6 +86,9 @@ functions! {
     ListSettings "list_settings" Read,
     DeleteSetting "delete_setting" Write,
     DbHealth "db_health" Read,
+    ReadHealthChecks "read_health_checks" Read,
+    ReadHealthThresholds "read_health_thresholds" Read,
+    ConfigureCheck "configure_check" Write,
     Maintain "maintain" Write,
     GrantAccess "grant_access" Write,
     ReadCallStats "read_call_stats" Read,
