@@ -57,6 +57,11 @@ SELECT a.pid,
        CASE WHEN a.xact_start IS NOT NULL THEN
            GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.xact_start)::double precision)
        END AS transaction_seconds,
+       -- A procedure that ends transactions, such as wait_for_jobs, is as old as the present one.
+       CASE WHEN a.state OPERATOR(pg_catalog.=) 'active' THEN
+           GREATEST(0, EXTRACT(epoch FROM
+               c.at OPERATOR(pg_catalog.-) GREATEST(a.query_start, a.xact_start))::double precision)
+       END AS query_seconds,
        CASE WHEN a.state_change IS NOT NULL THEN
            GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.state_change)::double precision)
        END AS state_seconds,
@@ -73,17 +78,22 @@ SELECT a.pid,
            WHEN a.backend_type IS NULL THEN NULL
            WHEN a.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() THEN 'COMMIT;'
            ELSE pg_catalog.format(
-               'SELECT %s(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %L%s;',
+               'SELECT %s(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %L AND state = %L%s; -- %s; takes pg_signal_backend',
                CASE
                    WHEN a.state OPERATOR(pg_catalog.=) 'active' THEN 'pg_cancel_backend'
                    ELSE 'pg_terminate_backend'
                END,
                a.pid,
                pg_catalog.to_jsonb(a.backend_start) OPERATOR(pg_catalog.#>>) '{}',
+               a.state,
                CASE
                    WHEN a.xact_start IS NULL THEN ''
                    ELSE pg_catalog.format(
                        ' AND xact_start = %L', pg_catalog.to_jsonb(a.xact_start) OPERATOR(pg_catalog.#>>) '{}')
+               END,
+               CASE
+                   WHEN a.state OPERATOR(pg_catalog.=) 'active' THEN 'cancels its statement, the session stays'
+                   ELSE 'ends the session and rolls its transaction back'
                END)
        END AS remedy
 FROM pg_catalog.pg_stat_activity AS a
@@ -131,9 +141,119 @@ GROUP BY s.database, s.role, s.application, s.state;
 COMMENT ON VIEW foreman.connection_health IS
     'Client sessions by database, role, application and state, and for how long the oldest is in it. A state of NULL is hidden from this role (GRANT pg_monitor), or still starting.';
 
+-- Six kinds of holders, each with the oldest transaction that VACUUM has to think of for it. What came from somebody else
+-- is an echo, and ending it alone would change nothing: a session's snapshot that is as old as another's transaction, and
+-- a standby's feedback, or the slot that keeps it, that is no older than a transaction here. Who works in another database
+-- holds nothing here. VACUUM does not wait for VACUUM, nor for a walsender that decodes.
+CREATE VIEW foreman.horizon AS
+WITH session AS MATERIALIZED (
+    SELECT a.pid, a.datname, a.application_name, a.state, a.xact_start, a.backend_type, r.pid IS NOT NULL AS is_sender,
+           r.application_name AS standby, pg_catalog.age(a.backend_xid) AS own_age,
+           GREATEST(pg_catalog.age(a.backend_xmin), pg_catalog.age(a.backend_xid)) AS age
+    FROM pg_catalog.pg_stat_activity AS a
+    LEFT JOIN pg_catalog.pg_stat_replication AS r ON r.pid OPERATOR(pg_catalog.=) a.pid
+    WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+      AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+      AND NOT EXISTS (
+          SELECT 1 FROM pg_catalog.pg_stat_progress_vacuum AS v WHERE v.pid OPERATOR(pg_catalog.=) a.pid)
+      AND NOT EXISTS (
+          SELECT 1 FROM pg_catalog.pg_replication_slots AS s
+          WHERE s.active_pid OPERATOR(pg_catalog.=) a.pid AND s.slot_type OPERATOR(pg_catalog.=) 'logical')
+), holder AS MATERIALIZED (
+    SELECT CASE WHEN s.is_sender THEN 'standby' ELSE 'session' END AS kind,
+           pg_catalog.format(CASE WHEN s.is_sender THEN 'standby %s (pid %s)' ELSE 'pid %2$s' END, s.standby, s.pid) AS holder,
+           s.pid, s.datname::text AS database, s.application_name AS application, s.state, s.xact_start AS since, s.age,
+           s.own_age
+    FROM session AS s
+    UNION ALL
+    SELECT 'prepared transaction', pg_catalog.format('prepared transaction %L', p.gid), NULL, p.database::text, NULL,
+           NULL, p.prepared, pg_catalog.age(p.transaction), pg_catalog.age(p.transaction)
+    FROM pg_catalog.pg_prepared_xacts AS p
+    UNION ALL
+    SELECT 'slot', pg_catalog.format('slot %s', s.slot_name), s.active_pid, NULL, NULL,
+           CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL, pg_catalog.age(s.xmin), NULL
+    FROM pg_catalog.pg_replication_slots AS s
+    WHERE s.xmin IS NOT NULL
+    UNION ALL
+    SELECT 'slot (catalogs)', pg_catalog.format('slot %s', s.slot_name), s.active_pid, s.database::text, NULL,
+           CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL, pg_catalog.age(s.catalog_xmin), NULL
+    FROM pg_catalog.pg_replication_slots AS s
+    WHERE s.catalog_xmin IS NOT NULL
+), told AS (
+    SELECT h.kind, h.holder, h.pid, h.database, h.application, h.state, h.since, h.age,
+           CASE
+               WHEN h.kind OPERATOR(pg_catalog.=) 'prepared transaction' THEN false
+               WHEN h.kind OPERATOR(pg_catalog.=) 'session' THEN COALESCE(h.own_age, -1) OPERATOR(pg_catalog.<) h.age
+                   AND h.age OPERATOR(pg_catalog.<=) pg_catalog.max(h.own_age) OVER (PARTITION BY h.database)
+               ELSE h.age OPERATOR(pg_catalog.<=) pg_catalog.max(h.age) FILTER (
+                   WHERE h.kind OPERATOR(pg_catalog.=) ANY (ARRAY['session', 'prepared transaction'])
+                     AND h.database OPERATOR(pg_catalog.=) pg_catalog.current_database()::text) OVER ()
+           END AS echoes
+    FROM holder AS h
+)
+SELECT t.holder,
+       t.application,
+       t.state,
+       t.age AS transactions,
+       pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) t.since AS open_for,
+       CASE
+           WHEN t.kind OPERATOR(pg_catalog.=) 'slot (catalogs)' THEN 'catalogs'
+           WHEN t.database IS NULL OR t.kind OPERATOR(pg_catalog.=) 'slot' THEN 'all databases'
+           ELSE t.database
+       END AS affects,
+       COALESCE(t.echoes, false) AS is_echo,
+       CASE
+           WHEN t.kind OPERATOR(pg_catalog.=) 'session' THEN s.remedy
+           WHEN t.kind OPERATOR(pg_catalog.=) 'prepared transaction' THEN pg_catalog.format(
+               'ROLLBACK PREPARED %s; -- or COMMIT PREPARED, in database %I, by its owner or a superuser; what it did is lost',
+               pg_catalog.substr(t.holder, 22), t.database)
+           WHEN t.state OPERATOR(pg_catalog.=) 'inactive' THEN pg_catalog.format(
+               'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %L AND NOT active; -- whoever used it has to begin anew; takes REPLICATION',
+               pg_catalog.substr(t.holder, 6))
+           ELSE '-- There, end the oldest transaction of: SELECT pid, xact_start FROM pg_stat_activity ORDER BY backend_xmin IS NULL, xact_start;'
+       END AS remedy
+FROM told AS t
+LEFT JOIN foreman.client_sessions AS s
+    ON t.kind OPERATOR(pg_catalog.=) 'session' AND s.pid OPERATOR(pg_catalog.=) t.pid
+ORDER BY is_echo, t.age DESC, t.since, t.holder;
+COMMENT ON VIEW foreman.horizon IS
+    'Who keeps VACUUM from removing dead rows, oldest first: for how many transactions, where, and what ends it. An echo repeats what another holds.';
+
 CREATE VIEW foreman.queue_names AS
 SELECT q.id AS queue_id, q.name AS queue FROM foreman.queue AS q;
 COMMENT ON VIEW foreman.queue_names IS 'Names of queues, for checks that count by their ids.';
+
+CREATE VIEW foreman.queue_health AS
+WITH source AS MATERIALIZED (
+    SELECT f.live_roll_up, f.ended_roll_up FROM foreman.figure_source() AS f
+), live AS MATERIALIZED (
+    SELECT f.queue_id, f.pending, f.scheduled, f.running, f.oldest_ready_at
+    FROM source AS s
+    CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
+), ended AS MATERIALIZED (
+    SELECT f.queue_id,
+           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
+               AS completed,
+           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed
+    FROM source AS s
+    CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
+        pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f
+    GROUP BY f.queue_id
+)
+SELECT q.queue,
+       CASE WHEN l.oldest_ready_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() THEN
+           pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) l.oldest_ready_at END AS oldest_ready,
+       COALESCE(l.pending OPERATOR(pg_catalog.-) l.scheduled, 0) AS ready,
+       COALESCE(l.scheduled, 0) AS scheduled,
+       COALESCE(l.running, 0) AS running,
+       COALESCE(e.completed, 0) AS completed_last_hour,
+       COALESCE(e.failed, 0) AS failed_last_hour
+FROM foreman.queue_names AS q
+LEFT JOIN live AS l ON l.queue_id OPERATOR(pg_catalog.=) q.queue_id
+LEFT JOIN ended AS e ON e.queue_id OPERATOR(pg_catalog.=) q.queue_id
+ORDER BY l.oldest_ready_at, q.queue;
+COMMENT ON VIEW foreman.queue_health IS
+    'The queues, the one with the oldest ready job first: for how long that has been waiting, jobs by state, what ended in the last hour. As of when: see job_stats.';
 
 -- Reads the first row of the rest by its index: the ids' order is nearly that of the ends.
 CREATE VIEW foreman.partition_outlook AS
@@ -143,9 +263,24 @@ SELECT (SELECT pg_catalog.max(d.day) OPERATOR(pg_catalog.-) (pg_catalog.clock_ti
 COMMENT ON VIEW foreman.partition_outlook IS
     'How many days after today have partitions (NULL: none was ever made), and since when a job that ended waits for one.';
 
+CREATE VIEW foreman.lease_outlook AS
+SELECT pg_catalog.min(l.lease_end) AS expired_at, pg_catalog.count(*) AS leases
+FROM (
+    -- Those that heartbeats have extended come first as their rows have it: some of them are enough to look at.
+    SELECT foreman.lease_end(j.lease_token, j.lease_expires_at, j.lease_seconds) AS lease_end
+    FROM foreman.live_job AS j
+    WHERE j.status OPERATOR(pg_catalog.=) 'running'
+      AND j.lease_expires_at OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp()
+    ORDER BY j.lease_expires_at
+    LIMIT 1000
+) AS l
+WHERE l.lease_end OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp();
+COMMENT ON VIEW foreman.lease_outlook IS
+    'Jobs whose lease is over and that nobody has taken back yet, of the first thousand, and since when.';
+
 CREATE VIEW foreman.health_checks AS
 SELECT c.name, c.status, c.value, c.unit, c.warn_threshold, c.fail_threshold, c.meaning, c.remedy, c.reason, c.subjects,
-       c.muted
+       c.muted, c.caused_by, c.causes
 FROM pg_catalog.jsonb_to_recordset(foreman.read_health_checks() OPERATOR(pg_catalog.->) 'checks') AS c (
     name text,
     status text,
@@ -157,10 +292,29 @@ FROM pg_catalog.jsonb_to_recordset(foreman.read_health_checks() OPERATOR(pg_cata
     remedy text,
     reason text,
     subjects jsonb,
-    muted boolean
+    muted boolean,
+    caused_by text,
+    causes jsonb
 );
 COMMENT ON VIEW foreman.health_checks IS
     'A row a check, worst first: status (pass, warn, fail, unknown, skipped), value, thresholds, what it means, what to do. Made with the rights of whoever reads it.';
+
+CREATE VIEW foreman.blocking AS
+SELECT r.holder, r.application, r.state, r.blocks, r.depth,
+       pg_catalog.make_interval(secs => r.longest_wait_seconds) AS longest_wait, r.remedy
+FROM foreman.health_checks AS c
+CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(c.subjects OPERATOR(pg_catalog.->) 'roots') AS r (
+    holder text,
+    application text,
+    state text,
+    blocks bigint,
+    depth bigint,
+    longest_wait_seconds double precision,
+    remedy text
+)
+WHERE c.name OPERATOR(pg_catalog.=) 'blocked_sessions';
+COMMENT ON VIEW foreman.blocking IS
+    'Who has others wait for a lock and does not wait: how many wait behind it, how many deep, the longest for how long, and what ends it.';
 
 CREATE FUNCTION foreman.is_live() RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -48,7 +48,7 @@ pub enum Status {
 #[derive(Debug, Default)]
 pub struct Measure {
     pub value: Option<f64>,
-    /// What the value means here.
+    /// What the value means here; without a value: that there is nothing here to be measured.
     pub meaning: Option<String>,
     /// What to do if it is too much.
     pub remedy: Option<String>,
@@ -58,10 +58,12 @@ pub struct Measure {
     pub reason: Option<String>,
     /// The statement that reveals it.
     pub reveal: Option<String>,
+    /// The one that is to blame, such as "pid 4711": checks that blame the same tell of one trouble.
+    pub culprit: Option<String>,
 }
 
 impl Measure {
-    /// What a statement answered: one row of value, meaning, remedy, subjects, reason, reveal.
+    /// What a statement answered: one row of value, meaning, remedy, subjects, reason, reveal and perhaps culprit.
     pub fn of_row(connection: &Connection, statement: &Statement) -> Option<Measure> {
         let rows = connection.run(statement, &[]);
         let row = rows.first()?;
@@ -72,6 +74,7 @@ impl Measure {
             subjects: row.jsonb(4),
             reason: row.text(5),
             reveal: row.text(6),
+            culprit: row.text(7),
         })
     }
 }

@@ -76,7 +76,7 @@ pub fn document(detail: bool) -> Reply {
     let worst = list.iter().filter(|finding| finding.is_alarm()).map(|finding| finding.status).min();
     let is_known = list.iter().all(|finding| finding.status != Status::Unknown);
     let (skipped, made): (Vec<_>, Vec<_>) = list.iter().partition(|finding| finding.status == Status::Skipped);
-    let warnings: Vec<Value> = list.iter().filter_map(Finding::warning).collect();
+    let warnings: Vec<Value> = list.iter().filter_map(|finding| finding.warning(&list)).collect();
     let server = spi::connect(|connection| connection.run(&SERVER, &[]).first().and_then(|row| row.jsonb(1)));
     let reply = Reply::with_status(worst.unwrap_or(Status::Pass).word())
         .field("complete", is_known && configured && pool.is_some() && jobs.is_some())
@@ -138,6 +138,8 @@ impl Finding {
             ("reason", text(&self.measure.reason)),
             ("subjects", subjects.map_or(Member::Value(Value::Null), Member::Document)),
             ("muted", Member::Value(self.thresholds.muted.into())),
+            ("caused_by", Member::Value(self.caused_by.into())),
+            ("causes", Member::Value(self.causes.clone().into())),
         ])
     }
 
@@ -149,9 +151,19 @@ impl Finding {
         ])
     }
 
-    /// What the document warns of.
-    fn warning(&self) -> Option<Value> {
-        let meaning = self.measure.meaning.as_deref().filter(|_| self.is_alarm())?;
-        Some(format!("{}: {meaning}", self.check.name).into())
+    /// What the document warns of: a cause with its effects, in one sentence after the other.
+    fn warning(&self, all: &[Finding]) -> Option<Value> {
+        if !self.is_alarm() || self.caused_by.is_some() {
+            return None;
+        }
+        let named = |name| all.iter().find(|finding| finding.check.name == name);
+        let effects = self.causes.iter().filter_map(|name| named(*name));
+        let told = effects.fold(self.sentence(), |told, effect| told + " → " + &effect.sentence());
+        Some(told.into())
+    }
+
+    /// The check and what it means.
+    fn sentence(&self) -> String {
+        format!("{}: {}", self.check.name, self.measure.meaning.as_deref().unwrap_or_default())
     }
 }

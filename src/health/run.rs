@@ -21,6 +21,10 @@ pub struct Finding {
     pub status: Status,
     /// What may be told of it.
     pub measure: Measure,
+    /// The check that tells of the cause of what this one finds.
+    pub caused_by: Option<&'static str>,
+    /// The checks that tell of its effects.
+    pub causes: Vec<&'static str>,
 }
 
 /// What became of all checks.
@@ -40,8 +44,26 @@ pub fn run() -> Findings {
     let is_read = configured.is_ok();
     let configured = configured.unwrap_or_default();
     let mut list: Vec<Finding> = CHECKS.iter().map(|check| Finding::of(check, &configured, started)).collect();
+    link(&mut list);
     list.sort_by_key(|finding| (finding.rank(), finding.check.name));
     Findings { list, configured: is_read }
+}
+
+/// Joins the checks that blame the same one: the first that raises an alarm for it is the cause of the others.
+fn link(list: &mut [Finding]) {
+    for effect in 1..list.len() {
+        let (before, rest) = list.split_at_mut(effect);
+        let Some(effect) = rest.first_mut().filter(|effect| effect.is_alarm() && effect.measure.culprit.is_some())
+        else {
+            continue;
+        };
+        let blames_the_same =
+            |cause: &&mut Finding| cause.is_alarm() && cause.measure.culprit == effect.measure.culprit;
+        if let Some(cause) = before.iter_mut().find(blames_the_same) {
+            effect.caused_by = Some(cause.check.name);
+            cause.causes.push(effect.check.name);
+        }
+    }
 }
 
 /// A step that may fail for itself alone.
@@ -65,28 +87,38 @@ impl Finding {
     fn of(check: &'static Check, configured: &Configured, started: Instant) -> Finding {
         let thresholds = Thresholds::of(check, configured);
         if let Some(reason) = why_skipped(check, &thresholds) {
-            return Finding { check, thresholds, status: Status::Skipped, measure: Measure::because(reason) };
+            return Finding::new(check, thresholds, Status::Skipped, Measure::because(reason));
         }
         let measure = if started.elapsed() > BUDGET {
             Measure::because(format!("the checks before it took more than {} ms", BUDGET.as_millis()))
         } else {
             measured(check)
         };
-        Finding { check, thresholds, status: Status::Unknown, measure }.judged()
+        Finding::new(check, thresholds, Status::Unknown, measure).judged()
+    }
+
+    /// One that is linked to no other.
+    fn new(check: &'static Check, thresholds: Thresholds, status: Status, measure: Measure) -> Finding {
+        Finding { check, thresholds, status, measure, caused_by: None, causes: Vec::new() }
     }
 
     /// What is visible can be bad enough already; only what looks well is in doubt where something is hidden.
     fn judged(mut self) -> Finding {
         let Thresholds { warn, fail, .. } = self.thresholds;
         self.status = match self.measure.value.map(|value| grade(value, warn, fail, self.check.direction)) {
+            None if self.measure.meaning.is_some() => Status::Skipped,
             None => Status::Unknown,
             Some(Status::Pass) if self.measure.reason.is_some() => Status::Unknown,
             Some(status) => status.max(self.check.worst),
         };
-        if self.status == Status::Unknown {
-            self.measure = Measure { reason: self.measure.reason, remedy: self.measure.reveal, ..Measure::default() };
-        } else if self.status == Status::Pass {
-            self.measure.remedy = None;
+        match self.status {
+            Status::Skipped => self.measure = Measure::because(self.measure.meaning.unwrap_or_default()),
+            Status::Unknown => {
+                let Measure { reason, reveal, .. } = self.measure;
+                self.measure = Measure { reason, remedy: reveal, ..Measure::default() };
+            }
+            Status::Pass => self.measure.remedy = None,
+            Status::Warn | Status::Fail => {}
         }
         self
     }

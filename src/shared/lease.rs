@@ -112,6 +112,11 @@ impl Entry {
         self.expires_at
     }
 
+    /// Whether its place is not free for another.
+    pub fn is_in_use(&self, now: i64) -> bool {
+        self.key.database != 0 && self.expires_at > now
+    }
+
     /// The last progress that was told.
     pub fn progress(&self) -> Option<i32> {
         (self.progress != NOTHING).then_some(self.progress)
@@ -130,9 +135,8 @@ pub fn find<'p>(part: &'p [Entry], key: &Key) -> Option<&'p Entry> {
 
 /// Notes a heartbeat; false where no place is to be had.
 pub fn tell(part: &mut [Entry], key: Key, job_id: i64, told: &Told, now: i64) -> bool {
-    let is_free = |entry: &Entry| entry.key.database == 0 || entry.expires_at <= now;
     let place = key.place(part).or_else(|| {
-        let free = key.window(part.len()).find(|place| is_free(&part[*place]))?;
+        let free = key.window(part.len()).find(|place| !part[*place].is_in_use(now))?;
         part[free] = Entry::new(key, job_id);
         Some(free)
     });

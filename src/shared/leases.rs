@@ -85,6 +85,14 @@ pub fn are_tracked() -> bool {
     super::area().is_some()
 }
 
+/// How many entries are those of leases that are not over, and how many places there are; `None` without preload.
+pub fn used() -> Option<(usize, usize)> {
+    let now = xact::clock();
+    let mut used = 0;
+    ENTRIES.with_all(|entries| used += entries.iter().filter(|entry| entry.is_in_use(now)).count());
+    are_tracked().then(|| (used, ENTRIES.length()))
+}
+
 /// Frees the place of a lease that is over.
 pub fn forget(tenant: &Tenant) {
     ENTRIES.with_part(tenant.key.hash(), |part| lease::forget(part, &tenant.key));

@@ -6,7 +6,7 @@
 //! nobody; so a waiter looks now and then in any case.
 
 pub use super::waiters::Next;
-use super::waiters::{Key, Processes, Waiters, Watching, Why};
+use super::waiters::{Key, MAX_WAITERS, Processes, Waiters, Watching, Why};
 use super::workers;
 use crate::pg::process;
 use crate::pg::shmem::Guarded;
@@ -58,6 +58,11 @@ fn key(queue: i32) -> Key {
 /// The table, if there is one.
 fn table() -> Option<&'static Table> {
     super::area().map(|area| &area.wakes)
+}
+
+/// How many seats are taken, and how many there are; `None` without preload.
+pub fn used() -> Option<(usize, usize)> {
+    table().map(|table| (table.seated.load(Ordering::Relaxed) as usize, MAX_WAITERS))
 }
 
 /// A job of this queue has become ready, or will when it is due, as far as this transaction commits.

@@ -179,7 +179,7 @@ fn a_role_without_pg_monitor_gets_the_figures_from_the_function_and_an_honest_un
                   WHERE status = 'unknown' AND value IS NULL AND reason IS NOT NULL AND remedy = $1";
     let grant = format!("GRANT pg_monitor TO {role};");
     let unknown: Vec<String> = session.one(hidden, &[&grant]);
-    assert_eq!(unknown, ["connections", "idle_in_transaction", "longest_transaction"]);
+    assert_eq!(unknown, ["connections", "idle_in_transaction", "longest_query", "longest_transaction"]);
 
     session.run(&format!("RESET ROLE; {grant} SET ROLE {role}"));
     let unknown: Option<Vec<String>> = session.one(hidden, &[&grant]);
@@ -227,7 +227,7 @@ fn a_table_of_ours_that_is_locked_costs_a_probe_a_moment_and_only_what_is_read_f
     let mut asking = db.session();
     let mut locker = db.session();
     for (table, unknown, stats) in [
-        ("live_job", vec!["oldest_ready_job"], false),
+        ("live_job", vec!["oldest_ready_job", "overdue_leases"], false),
         ("finished_day", vec!["failed_jobs", "partitions_ahead"], false),
         // The built-in thresholds are in force then, which nobody is to take for those configured.
         ("health_threshold", vec![], true),

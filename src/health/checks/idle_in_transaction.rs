@@ -53,7 +53,8 @@ static ROW: Statement = Statement::new(
              (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o) OPERATOR(pg_catalog.-) 'remedy'
                          ORDER BY o.seconds DESC, o.pid) FROM oldest AS o) AS subjects,
              t.reason,
-             t.reveal
+             t.reveal,
+             'pid ' OPERATOR(pg_catalog.||) w.pid::text AS culprit
       FROM total AS t
       LEFT JOIN worst AS w ON true",
     &[],
