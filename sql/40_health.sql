@@ -145,7 +145,7 @@ COMMENT ON VIEW foreman.connection_health IS
 -- is an echo, and ending it alone would change nothing: a session's snapshot that is as old as another's transaction, and
 -- a standby's feedback, or the slot that keeps it, that is no older than a transaction here. Who works in another database
 -- holds nothing here. VACUUM does not wait for VACUUM, nor for a walsender that decodes.
-CREATE VIEW foreman.horizon AS
+CREATE VIEW foreman.horizon_holders AS
 WITH session AS MATERIALIZED (
     SELECT a.pid, a.datname, a.application_name, a.state, a.xact_start, a.backend_type, r.pid IS NOT NULL AS is_sender,
            r.application_name AS standby, pg_catalog.age(a.backend_xid) AS own_age,
@@ -216,8 +216,16 @@ FROM told AS t
 LEFT JOIN foreman.client_sessions AS s
     ON t.kind OPERATOR(pg_catalog.=) 'session' AND s.pid OPERATOR(pg_catalog.=) t.pid
 ORDER BY is_echo, t.age DESC, t.since, t.holder;
+COMMENT ON VIEW foreman.horizon_holders IS
+    'What foreman.horizon shows, with what ends it.';
+
+CREATE VIEW foreman.horizon AS
+SELECT h.holder, h.application, h.state, h.transactions, pg_catalog.date_trunc('second', h.open_for) AS open_for, h.affects,
+       h.is_echo
+FROM foreman.horizon_holders AS h
+ORDER BY h.is_echo, h.transactions DESC, h.open_for DESC, h.holder;
 COMMENT ON VIEW foreman.horizon IS
-    'Who keeps VACUUM from removing dead rows, oldest first: for how many transactions, where, and what ends it. An echo repeats what another holds.';
+    'Who keeps VACUUM from removing dead rows, oldest first: for how many transactions, and where. An echo repeats what another holds.';
 
 CREATE VIEW foreman.queue_names AS
 SELECT q.id AS queue_id, q.name AS queue FROM foreman.queue AS q;
@@ -242,7 +250,8 @@ WITH source AS MATERIALIZED (
 )
 SELECT q.queue,
        CASE WHEN l.oldest_ready_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() THEN
-           pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) l.oldest_ready_at END AS oldest_ready,
+           pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) l.oldest_ready_at)
+       END AS oldest_ready,
        COALESCE(l.pending OPERATOR(pg_catalog.-) l.scheduled, 0) AS ready,
        COALESCE(l.scheduled, 0) AS scheduled,
        COALESCE(l.running, 0) AS running,
@@ -301,7 +310,7 @@ COMMENT ON VIEW foreman.health_checks IS
 
 CREATE VIEW foreman.blocking AS
 SELECT r.holder, r.application, r.state, r.blocks, r.depth,
-       pg_catalog.make_interval(secs => r.longest_wait_seconds) AS longest_wait, r.remedy
+       pg_catalog.date_trunc('second', pg_catalog.make_interval(secs => r.longest_wait_seconds)) AS longest_wait
 FROM foreman.health_checks AS c
 CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(c.subjects OPERATOR(pg_catalog.->) 'roots') AS r (
     holder text,
@@ -309,12 +318,11 @@ CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(c.subjects OPERATOR(pg_catalog.
     state text,
     blocks bigint,
     depth bigint,
-    longest_wait_seconds double precision,
-    remedy text
+    longest_wait_seconds double precision
 )
 WHERE c.name OPERATOR(pg_catalog.=) 'blocked_sessions';
 COMMENT ON VIEW foreman.blocking IS
-    'Who has others wait for a lock and does not wait: how many wait behind it, how many deep, the longest for how long, and what ends it.';
+    'Who has others wait for a lock and does not wait: how many wait behind it, how many deep, and the longest for how long. health_checks has what ends it.';
 
 CREATE FUNCTION foreman.is_live() RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -26,7 +26,7 @@ WITH function_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),
         ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'client_sessions'), ('monitor', 'connection_pool'),
-        ('monitor', 'health_threshold'), ('monitor', 'partition_outlook'), ('monitor', 'queue_names'), ('monitor', 'horizon'),
+        ('monitor', 'health_threshold'), ('monitor', 'partition_outlook'), ('monitor', 'queue_names'), ('monitor', 'horizon'), ('monitor', 'horizon_holders'),
         ('monitor', 'lease_outlook'), ('monitor', 'blocking'), ('monitor', 'queue_health'),
         ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),
         ('admin', 'jobs'),

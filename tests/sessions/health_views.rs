@@ -59,6 +59,28 @@ fn each_role_is_told_what_it_may_see_and_what_it_may_not() {
 }
 
 #[test]
+fn the_views_for_people_fit_a_terminal_of_120_columns() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    db.session().call("create_job('mail, second class')").succeeded();
+    let mut idle = db.session();
+    idle.run("CREATE TABLE held (n int)");
+    idle.run("BEGIN; LOCK TABLE held");
+    let waiting = db.session().background(|s| s.run("SELECT * FROM held"));
+    db.await_blocked(waiting.pid);
+    for view in ["blocking", "horizon", "queue_health", "connection_health"] {
+        let table = format!("TABLE foreman.{view}");
+        let mut psql = cluster.program("psql");
+        psql.args(["-X", "-h", cluster.socket(), "-U", "postgres", "-d", db.name(), "-c", &table]);
+        let shown = String::from_utf8(psql.output().expect("psql runs").stdout).expect("UTF-8");
+        assert!(shown.lines().count() > 3, "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
+    }
+    idle.run("COMMIT");
+    waiting.finish();
+}
+
+#[test]
 fn with_every_connection_taken_a_reserved_one_still_gets_the_document() {
     let cluster =
         Cluster::start(&["max_connections = 12", "superuser_reserved_connections = 4", "max_wal_senders = 0"]);

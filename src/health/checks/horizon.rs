@@ -26,7 +26,7 @@ static ROW: Statement = Statement::new(
     c"WITH holder AS MATERIALIZED (
           SELECT h.holder, h.application, h.state, h.transactions, pg_catalog.round(
                      EXTRACT(epoch FROM h.open_for)::numeric, 1) AS seconds, h.affects, h.is_echo, h.remedy
-          FROM foreman.horizon AS h
+          FROM foreman.horizon_holders AS h
           WHERE h.affects OPERATOR(pg_catalog.=) ANY (
               ARRAY['all databases', 'catalogs', pg_catalog.current_database()::pg_catalog.text])
           LIMIT 10

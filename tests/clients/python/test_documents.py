@@ -138,8 +138,8 @@ HEALTH_MARK = "<!-- The rest is made of foreman.health_thresholds by UPDATE_DOCS
 def section(name, warn, fail, unit, direction, worst, from_version, on_standby, about, advice):
     """A check's section of the page on health."""
     onward, beyond = ("on", "more than") if direction == "above" else ("down", "less than")
-    said = [f"warns from {warn:g} {unit} {onward}"]
-    said += [f"fails at {beyond} {fail:g} {unit}"] if fail is not None else []
+    said = [f"warns from {warn:,.0f} {unit} {onward}"]
+    said += [f"fails at {beyond} {fail:,.0f} {unit}"] if fail is not None else []
     said += ["never fails"] if worst != "fail" else []
     judged = ", ".join(said).capitalize() + "."
     judged += f" Skipped before PostgreSQL {from_version}." if from_version > 15 else ""
@@ -184,7 +184,7 @@ def test_the_table_of_levels_is_what_grant_access_grants(database):
         granted.setdefault(level, set()).add(name)
     shown = {words(row[0])[0]: set(words(row[1])) for row in table("README.md", ["level", "may"])}
     # Helpers of the views, which nobody calls by hand
-    helpers = {"read_health_checks", "read_health_thresholds", "read_call_stats", "read_floor_stats", "read_worker_status", "ready_in",
+    helpers = {"lease_end", "read_health_checks", "read_health_thresholds", "read_call_stats", "read_floor_stats", "read_worker_status", "ready_in",
                "figure_source", "live_figures", "ended_figures", "figures_since"}
     assert shown["producer"] == granted["producer"]
     assert shown["worker"] | shown["producer"] == granted["worker"] - helpers
