@@ -162,11 +162,11 @@ WITH session AS MATERIALIZED (
 ), holder AS MATERIALIZED (
     SELECT CASE WHEN s.is_sender THEN 'standby' ELSE 'session' END AS kind,
            pg_catalog.format(CASE WHEN s.is_sender THEN 'standby %s (pid %s)' ELSE 'pid %2$s' END, s.standby, s.pid) AS holder,
-           s.pid, s.datname::text AS database, s.application_name AS application, s.state, s.xact_start AS since, s.age,
+           s.pid, s.datname::pg_catalog.text AS database, s.application_name AS application, s.state, s.xact_start AS since, s.age,
            s.own_age
     FROM session AS s
     UNION ALL
-    SELECT 'prepared transaction', pg_catalog.format('prepared transaction %L', p.gid), NULL, p.database::text, NULL,
+    SELECT 'prepared transaction', pg_catalog.format('prepared transaction %L', p.gid), NULL, p.database::pg_catalog.text, NULL,
            NULL, p.prepared, pg_catalog.age(p.transaction), pg_catalog.age(p.transaction)
     FROM pg_catalog.pg_prepared_xacts AS p
     UNION ALL
@@ -175,7 +175,7 @@ WITH session AS MATERIALIZED (
     FROM pg_catalog.pg_replication_slots AS s
     WHERE s.xmin IS NOT NULL
     UNION ALL
-    SELECT 'slot (catalogs)', pg_catalog.format('slot %s', s.slot_name), s.active_pid, s.database::text, NULL,
+    SELECT 'slot (catalogs)', pg_catalog.format('slot %s', s.slot_name), s.active_pid, s.database::pg_catalog.text, NULL,
            CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL, pg_catalog.age(s.catalog_xmin), NULL
     FROM pg_catalog.pg_replication_slots AS s
     WHERE s.catalog_xmin IS NOT NULL
@@ -187,7 +187,7 @@ WITH session AS MATERIALIZED (
                    AND h.age OPERATOR(pg_catalog.<=) pg_catalog.max(h.own_age) OVER (PARTITION BY h.database)
                ELSE h.age OPERATOR(pg_catalog.<=) pg_catalog.max(h.age) FILTER (
                    WHERE h.kind OPERATOR(pg_catalog.=) ANY (ARRAY['session', 'prepared transaction'])
-                     AND h.database OPERATOR(pg_catalog.=) pg_catalog.current_database()::text) OVER ()
+                     AND h.database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text) OVER ()
            END AS echoes
     FROM holder AS h
 )
@@ -266,7 +266,7 @@ COMMENT ON VIEW foreman.queue_health IS
 
 -- Reads the first row of the rest by its index: the ids' order is nearly that of the ends.
 CREATE VIEW foreman.partition_outlook AS
-SELECT (SELECT pg_catalog.max(d.day) OPERATOR(pg_catalog.-) (pg_catalog.clock_timestamp() AT TIME ZONE 'UTC')::date
+SELECT (SELECT pg_catalog.max(d.day) OPERATOR(pg_catalog.-) (pg_catalog.clock_timestamp() AT TIME ZONE 'UTC')::pg_catalog.date
         FROM foreman.finished_day AS d) AS days_ahead,
        (SELECT r.finished_at FROM foreman.finished_rest AS r ORDER BY r.id LIMIT 1) AS waiting_since;
 COMMENT ON VIEW foreman.partition_outlook IS
