@@ -1,42 +1,43 @@
-/* sql/40_health.sql: how the server is: a view for each check, its thresholds as data, and all of them as one table */
+/* sql/40_health.sql: how the server is: what checks read, what they are measured against, and all of them as one table */
 
 -- Every view here reads the jobs' tables with its owner's rights, while pg_stat_activity shows and hides by the role
 -- that asks, in a view as anywhere: a role without pg_monitor is told that something is hidden, and by db_health(),
 -- which runs as the owner, the figures themselves.
 
-CREATE VIEW foreman.health_thresholds (name, warn, fail, unit, direction) AS
-VALUES
-    ('connections', 75::double precision, 90::double precision, 'percent', 'above'),
-    ('idle_in_transaction', 60, 1800, 'seconds', 'above'),
-    ('longest_transaction', 900, 14400, 'seconds', 'above'),
-    ('blocked_sessions', 60, 120, 'seconds', 'above'),
-    -- Jobs in trouble never make the server unhealthy: taking it out of service would not help them.
-    ('failed_jobs', 10, NULL, 'percent', 'above'),
-    ('oldest_ready_job', 300, NULL, 'seconds', 'above');
-COMMENT ON VIEW foreman.health_thresholds IS
-    'What each check is measured against: from warn on it warns, beyond fail it fails. No fail: it never does.';
-
-CREATE FUNCTION foreman.health_grade(
-    value double precision,
+CREATE TABLE foreman.health_threshold (
+    name text COLLATE "C" NOT NULL CONSTRAINT health_threshold_name_is_unique PRIMARY KEY,
     warn double precision,
     fail double precision,
-    direction text
-) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-        WHEN value IS NULL THEN 'unknown'
-        WHEN CASE WHEN direction OPERATOR(pg_catalog.=) 'below' THEN value OPERATOR(pg_catalog.<) fail
-                  ELSE value OPERATOR(pg_catalog.>) fail END THEN 'fail'
-        WHEN CASE WHEN direction OPERATOR(pg_catalog.=) 'below' THEN value OPERATOR(pg_catalog.<=) warn
-                  ELSE value OPERATOR(pg_catalog.>=) warn END THEN 'warn'
-        ELSE 'pass'
-    END
-$$;
-REVOKE ALL ON FUNCTION foreman.health_grade(double precision, double precision, double precision, text) FROM PUBLIC;
-COMMENT ON FUNCTION foreman.health_grade(double precision, double precision, double precision, text) IS
-    'The status of a value: exactly at warn it warns, exactly at fail it still only warns.';
+    enabled boolean NOT NULL DEFAULT true,
+    muted_until timestamptz,
+    note text,
+    updated_at timestamptz NOT NULL,
+    updated_by name NOT NULL
+);
+COMMENT ON TABLE foreman.health_threshold IS
+    'What foreman.configure_check() has changed; where warn or fail is NULL, the check''s own is in force.';
+
+CREATE VIEW foreman.health_thresholds AS
+SELECT t.name, t.warn, t.fail, t.unit, t.direction, t.worst, t.source, t.enabled, t.muted_until, t.note,
+       t.from_version, t.on_standby, t.about, t.advice
+FROM pg_catalog.jsonb_to_recordset(foreman.read_health_thresholds() OPERATOR(pg_catalog.->) 'thresholds') AS t (
+    name text,
+    warn double precision,
+    fail double precision,
+    unit text,
+    direction text,
+    worst text,
+    source text,
+    enabled boolean,
+    muted_until timestamptz,
+    note text,
+    from_version integer,
+    on_standby boolean,
+    about text,
+    advice text
+);
+COMMENT ON VIEW foreman.health_thresholds IS
+    'What each check is measured against: from warn on it warns, beyond fail it fails; without one it never does. source says whether these are built in or configured.';
 
 -- One row a client session. The remedy names the transaction, not only the process: a pooled session serves somebody
 -- else a moment later, and a pid is given out again.
@@ -56,6 +57,11 @@ SELECT a.pid,
        CASE WHEN a.xact_start IS NOT NULL THEN
            GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.xact_start)::double precision)
        END AS transaction_seconds,
+       -- A procedure that ends transactions, such as wait_for_jobs, is as old as the present one.
+       CASE WHEN a.state OPERATOR(pg_catalog.=) 'active' THEN
+           GREATEST(0, EXTRACT(epoch FROM
+               c.at OPERATOR(pg_catalog.-) GREATEST(a.query_start, a.xact_start))::double precision)
+       END AS query_seconds,
        CASE WHEN a.state_change IS NOT NULL THEN
            GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.state_change)::double precision)
        END AS state_seconds,
@@ -72,17 +78,22 @@ SELECT a.pid,
            WHEN a.backend_type IS NULL THEN NULL
            WHEN a.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() THEN 'COMMIT;'
            ELSE pg_catalog.format(
-               'SELECT %s(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %L%s;',
+               'SELECT %s(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %L AND state = %L%s; -- %s; takes pg_signal_backend',
                CASE
                    WHEN a.state OPERATOR(pg_catalog.=) 'active' THEN 'pg_cancel_backend'
                    ELSE 'pg_terminate_backend'
                END,
                a.pid,
                pg_catalog.to_jsonb(a.backend_start) OPERATOR(pg_catalog.#>>) '{}',
+               a.state,
                CASE
                    WHEN a.xact_start IS NULL THEN ''
                    ELSE pg_catalog.format(
                        ' AND xact_start = %L', pg_catalog.to_jsonb(a.xact_start) OPERATOR(pg_catalog.#>>) '{}')
+               END,
+               CASE
+                   WHEN a.state OPERATOR(pg_catalog.=) 'active' THEN 'cancels its statement, the session stays'
+                   ELSE 'ends the session and rolls its transaction back'
                END)
        END AS remedy
 FROM pg_catalog.pg_stat_activity AS a
@@ -130,306 +141,211 @@ GROUP BY s.database, s.role, s.application, s.state;
 COMMENT ON VIEW foreman.connection_health IS
     'Client sessions by database, role, application and state, and for how long the oldest is in it. A state of NULL is hidden from this role (GRANT pg_monitor), or still starting.';
 
--- A check is a view of one row: what was measured (of what the role may see), what that means here, what to do if it is
--- too much, whom it is about, and the reason where something is hidden, with the statement that reveals it.
-
-CREATE VIEW foreman.check_connections AS
-SELECT p.utilization_percent AS value,
-       pg_catalog.format('In use: %s of the %s connections that ordinary roles can have.', p.checked_out, p.size)
-           AS meaning,
-       'See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server.'
-           AS remedy,
-       pg_catalog.jsonb_build_object('size', p.size, 'checked_out', p.checked_out, 'overflow', p.overflow) AS subjects,
-       p.hidden_because AS reason,
-       p.reveal
-FROM foreman.connection_pool AS p;
-COMMENT ON VIEW foreman.check_connections IS 'How much of the server''s connection slots is in use.';
-
-CREATE VIEW foreman.check_idle_in_transaction AS
-WITH other AS MATERIALIZED (
-    SELECT s.pid, s.backend_start, s.database, s.role, s.application, s.state, s.state_seconds, s.hidden_because,
-           s.reveal, s.remedy,
-           s.state OPERATOR(pg_catalog.=) ANY (ARRAY['idle in transaction', 'idle in transaction (aborted)']) AS is_idle
-    FROM foreman.client_sessions AS s
-    WHERE NOT s.is_own
-), total AS (
-    SELECT pg_catalog.count(*) FILTER (WHERE o.is_idle) AS sessions,
-           pg_catalog.min(o.hidden_because) AS reason,
-           pg_catalog.min(o.reveal) AS reveal
-    FROM other AS o
-), oldest AS (
-    SELECT o.pid, o.backend_start, o.database, o.role, o.application, o.state,
-           pg_catalog.round(o.state_seconds::numeric, 3) AS seconds, o.remedy
-    FROM other AS o
-    WHERE o.is_idle
-    ORDER BY o.state_seconds DESC, o.pid
-    LIMIT 10
-), worst AS (
-    SELECT o.pid, o.application, o.seconds, o.remedy
-    FROM oldest AS o
-    ORDER BY o.seconds DESC, o.pid
-    LIMIT 1
-)
-SELECT COALESCE(w.seconds, 0)::double precision AS value,
-       CASE
-           WHEN w.pid IS NULL THEN 'No session idles in a transaction.'
-           ELSE pg_catalog.format(
-               'Sessions that idle in a transaction: %s. The longest is pid %s (application %L), for %s s. It keeps its locks, and VACUUM from removing dead rows.',
-               t.sessions, w.pid, w.application, pg_catalog.round(w.seconds, 1))
-       END AS meaning,
-       w.remedy,
-       (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o) OPERATOR(pg_catalog.-) 'remedy'
-                   ORDER BY o.seconds DESC, o.pid) FROM oldest AS o) AS subjects,
-       t.reason,
-       t.reveal
-FROM total AS t
-LEFT JOIN worst AS w ON true;
-COMMENT ON VIEW foreman.check_idle_in_transaction IS
-    'For how long other sessions have been idle in an open transaction.';
-
-CREATE VIEW foreman.check_longest_transaction AS
-WITH other AS MATERIALIZED (
-    SELECT s.pid, s.backend_start, s.database, s.role, s.application, s.state, s.transaction_seconds,
-           s.hidden_because, s.reveal, s.remedy
-    FROM foreman.client_sessions AS s
-    WHERE NOT s.is_own
-), total AS (
-    SELECT pg_catalog.count(o.transaction_seconds) AS sessions,
-           pg_catalog.min(o.hidden_because) AS reason,
-           pg_catalog.min(o.reveal) AS reveal
-    FROM other AS o
-), oldest AS (
-    SELECT o.pid, o.backend_start, o.database, o.role, o.application, o.state,
-           pg_catalog.round(o.transaction_seconds::numeric, 3) AS seconds, o.remedy
-    FROM other AS o
-    WHERE o.transaction_seconds IS NOT NULL
-    ORDER BY o.transaction_seconds DESC, o.pid
-    LIMIT 10
-), worst AS (
-    SELECT o.pid, o.application, o.state, o.seconds, o.remedy
-    FROM oldest AS o
-    ORDER BY o.seconds DESC, o.pid
-    LIMIT 1
-)
-SELECT COALESCE(w.seconds, 0)::double precision AS value,
-       CASE
-           WHEN w.pid IS NULL THEN 'No other session has a transaction open.'
-           ELSE pg_catalog.format(
-               'Other sessions with a transaction open: %s. The longest is pid %s (application %L, %s), for %s s. Rows that died since then can''t be removed.',
-               t.sessions, w.pid, w.application, w.state, pg_catalog.round(w.seconds, 1))
-       END AS meaning,
-       w.remedy,
-       (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o) OPERATOR(pg_catalog.-) 'remedy'
-                   ORDER BY o.seconds DESC, o.pid) FROM oldest AS o) AS subjects,
-       t.reason,
-       t.reveal
-FROM total AS t
-LEFT JOIN worst AS w ON true;
-COMMENT ON VIEW foreman.check_longest_transaction IS 'The age of the oldest transaction of another client session.';
-
--- The lock table is open to every role. pg_blocking_pids takes exclusive hold of it for a moment, so it is asked only
--- for sessions that wait, and for at most 200 of them. It also names who merely queues before: 130 waiters on one row
--- have 8,386 pairs and a single root, so what is told is the roots, those that block and do not wait themselves.
-CREATE VIEW foreman.check_blocked_sessions AS
-WITH clock AS MATERIALIZED (
-    SELECT pg_catalog.clock_timestamp() AS at
-), waiting AS MATERIALIZED (
-    SELECT l.pid,
-           -- waitstart is NULL for the first moment, which GREATEST makes 0.
-           GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) l.waitstart)::double precision) AS seconds
-    FROM pg_catalog.pg_locks AS l
-    CROSS JOIN clock AS c
-    WHERE NOT l.granted
-      AND l.pid IS NOT NULL
-), looked_at AS MATERIALIZED (
-    SELECT w.pid, w.seconds
-    FROM waiting AS w
-    ORDER BY w.seconds DESC, w.pid
-    LIMIT 200
-), blocker AS MATERIALIZED (
-    SELECT b.pid, pg_catalog.count(DISTINCT w.pid) AS blocks
-    FROM looked_at AS w
-    CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS b (pid)
-    GROUP BY b.pid
-), root AS MATERIALIZED (
-    SELECT b.pid, b.blocks, s.backend_start, s.database, s.role, s.application, s.state,
-           pg_catalog.round(s.transaction_seconds::numeric, 3) AS transaction_seconds,
+-- Six kinds of holders, each with the oldest transaction that VACUUM has to think of for it. What came from somebody else
+-- is an echo, and ending it alone would change nothing: a session's snapshot that is as old as another's transaction, and
+-- a standby's feedback, or the slot that keeps it, that is no older than a transaction here. Who works in another database
+-- holds nothing here. VACUUM does not wait for VACUUM, nor for a walsender that decodes.
+CREATE VIEW foreman.horizon_holders AS
+WITH session AS MATERIALIZED (
+    SELECT a.pid, a.datname, a.application_name, a.state, a.xact_start, a.backend_type, r.pid IS NOT NULL AS is_sender,
+           r.application_name AS standby, pg_catalog.age(a.backend_xid) AS own_age,
+           GREATEST(pg_catalog.age(a.backend_xmin), pg_catalog.age(a.backend_xid)) AS age
+    FROM pg_catalog.pg_stat_activity AS a
+    LEFT JOIN pg_catalog.pg_stat_replication AS r ON r.pid OPERATOR(pg_catalog.=) a.pid
+    WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+      AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+      AND NOT EXISTS (
+          SELECT 1 FROM pg_catalog.pg_stat_progress_vacuum AS v WHERE v.pid OPERATOR(pg_catalog.=) a.pid)
+      AND NOT EXISTS (
+          SELECT 1 FROM pg_catalog.pg_replication_slots AS s
+          WHERE s.active_pid OPERATOR(pg_catalog.=) a.pid AND s.slot_type OPERATOR(pg_catalog.=) 'logical')
+), holder AS MATERIALIZED (
+    SELECT CASE WHEN s.is_sender THEN 'standby' ELSE 'session' END AS kind,
+           pg_catalog.format(CASE WHEN s.is_sender THEN 'standby %s (pid %s)' ELSE 'pid %2$s' END, s.standby, s.pid) AS holder,
+           s.pid, s.datname::pg_catalog.text AS database, s.application_name AS application, s.state, s.xact_start AS since, s.age,
+           s.own_age
+    FROM session AS s
+    UNION ALL
+    SELECT 'prepared transaction', pg_catalog.format('prepared transaction %L', p.gid), NULL, p.database::pg_catalog.text, NULL,
+           NULL, p.prepared, pg_catalog.age(p.transaction), pg_catalog.age(p.transaction)
+    FROM pg_catalog.pg_prepared_xacts AS p
+    UNION ALL
+    SELECT 'slot', pg_catalog.format('slot %s', s.slot_name), s.active_pid, NULL, NULL,
+           CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL, pg_catalog.age(s.xmin), NULL
+    FROM pg_catalog.pg_replication_slots AS s
+    WHERE s.xmin IS NOT NULL
+    UNION ALL
+    SELECT 'slot (catalogs)', pg_catalog.format('slot %s', s.slot_name), s.active_pid, s.database::pg_catalog.text, NULL,
+           CASE WHEN s.active THEN 'active' ELSE 'inactive' END, NULL, pg_catalog.age(s.catalog_xmin), NULL
+    FROM pg_catalog.pg_replication_slots AS s
+    WHERE s.catalog_xmin IS NOT NULL
+), told AS (
+    SELECT h.kind, h.holder, h.pid, h.database, h.application, h.state, h.since, h.age,
            CASE
-               -- How the server names a prepared transaction
-               WHEN b.pid OPERATOR(pg_catalog.=) 0
-                   THEN 'SELECT gid, prepared, owner, database FROM pg_prepared_xacts ORDER BY prepared; -- then COMMIT PREPARED or ROLLBACK PREPARED'
-               ELSE s.remedy
-           END AS remedy
-    FROM blocker AS b
-    LEFT JOIN foreman.client_sessions AS s ON s.pid OPERATOR(pg_catalog.=) b.pid
-    WHERE NOT EXISTS (SELECT 1 FROM waiting AS w WHERE w.pid OPERATOR(pg_catalog.=) b.pid)
-    ORDER BY b.blocks DESC, b.pid
-    LIMIT 10
-), total AS (
-    SELECT pg_catalog.count(*) AS sessions, pg_catalog.max(w.seconds) AS seconds
-    FROM waiting AS w
-), worst AS (
-    SELECT r.pid, r.application, r.state, r.remedy
-    FROM root AS r
-    ORDER BY r.blocks DESC, r.pid
-    LIMIT 1
+               WHEN h.kind OPERATOR(pg_catalog.=) 'prepared transaction' THEN false
+               WHEN h.kind OPERATOR(pg_catalog.=) 'session' THEN COALESCE(h.own_age, -1) OPERATOR(pg_catalog.<) h.age
+                   AND h.age OPERATOR(pg_catalog.<=) pg_catalog.max(h.own_age) OVER (PARTITION BY h.database)
+               ELSE h.age OPERATOR(pg_catalog.<=) pg_catalog.max(h.age) FILTER (
+                   WHERE h.kind OPERATOR(pg_catalog.=) ANY (ARRAY['session', 'prepared transaction'])
+                     AND h.database OPERATOR(pg_catalog.=) pg_catalog.current_database()::pg_catalog.text) OVER ()
+           END AS echoes
+    FROM holder AS h
 )
-SELECT COALESCE(t.seconds, 0) AS value,
+SELECT t.holder,
+       t.application,
+       t.state,
+       t.age AS transactions,
+       pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) t.since AS open_for,
        CASE
-           WHEN t.sessions OPERATOR(pg_catalog.=) 0 THEN 'No session waits for a lock.'
-           ELSE pg_catalog.format('Sessions that wait for a lock: %s, the longest for %s s. ',
-                    t.sessions, pg_catalog.round(t.seconds::numeric, 1))
-                OPERATOR(pg_catalog.||) CASE
-                    WHEN w.pid IS NULL THEN 'They wait for each other, or the lock has just been freed.'
-                    WHEN w.pid OPERATOR(pg_catalog.=) 0 THEN 'At the root is a prepared transaction.'
-                    ELSE pg_catalog.format('At the root is pid %s%s.', w.pid,
-                        CASE
-                            WHEN w.state IS NULL THEN ''
-                            ELSE pg_catalog.format(' (application %L, %s)', w.application, w.state)
-                        END)
-                END
-       END AS meaning,
-       w.remedy,
-       CASE WHEN t.sessions OPERATOR(pg_catalog.>) 0 THEN pg_catalog.jsonb_build_object(
-           'waiting', t.sessions,
-           'longest_waits', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                                        'pid', l.pid,
-                                        'seconds', pg_catalog.round(l.seconds::numeric, 3),
-                                        'blocked_by', pg_catalog.to_jsonb(pg_catalog.pg_blocking_pids(l.pid)))
-                                    ORDER BY l.seconds DESC, l.pid)
-                             FROM (SELECT k.pid, k.seconds FROM looked_at AS k ORDER BY k.seconds DESC, k.pid LIMIT 10)
-                                 AS l),
-           'roots', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(r) ORDER BY r.blocks DESC, r.pid) FROM root AS r),
-           'truncated', t.sessions OPERATOR(pg_catalog.>) 200) END AS subjects,
-       NULL::pg_catalog.text AS reason,
-       NULL::pg_catalog.text AS reveal
-FROM total AS t
-LEFT JOIN worst AS w ON true;
-COMMENT ON VIEW foreman.check_blocked_sessions IS
-    'For how long sessions have been waiting for locks, and who is at the root: blocks others and does not wait.';
-
-CREATE VIEW foreman.check_failed_jobs AS
-WITH ended AS MATERIALIZED (
-    SELECT f.queue_id,
-           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed,
-           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
-               AS completed
-    FROM foreman.figure_source() AS s
-    CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
-        pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f
-    GROUP BY f.queue_id
-), by_queue AS MATERIALIZED (
-    SELECT q.name AS queue, e.failed
-    FROM ended AS e
-    JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) e.queue_id
-    WHERE e.failed OPERATOR(pg_catalog.>) 0
-), counted AS MATERIALIZED (
-    SELECT COALESCE(pg_catalog.sum(e.failed), 0)::bigint AS failed,
-           COALESCE(pg_catalog.sum(e.completed), 0)::bigint AS completed
-    FROM ended AS e
-)
-SELECT COALESCE(
-           100.0::double precision OPERATOR(pg_catalog.*) c.failed
-               OPERATOR(pg_catalog./) GREATEST(20, c.failed OPERATOR(pg_catalog.+) c.completed), 0) AS value,
+           WHEN t.kind OPERATOR(pg_catalog.=) 'slot (catalogs)' THEN 'catalogs'
+           WHEN t.database IS NULL OR t.kind OPERATOR(pg_catalog.=) 'slot' THEN 'all databases'
+           ELSE t.database
+       END AS affects,
+       COALESCE(t.echoes, false) AS is_echo,
        CASE
-           WHEN c.failed OPERATOR(pg_catalog.=) 0 THEN 'No job has failed for good in the last hour.'
-           ELSE pg_catalog.format(
-               'Jobs of the last hour: %s failed for good, %s completed. The share is taken of at least 20 jobs, so that one failure of two is no alarm.',
-               c.failed, c.completed)
-       END AS meaning,
-       'SELECT jsonb_pretty(foreman.list_jobs(status => ''failed''));' AS remedy,
-       (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(b) ORDER BY b.failed DESC, b.queue)
-        FROM (SELECT k.queue, k.failed FROM by_queue AS k ORDER BY k.failed DESC, k.queue LIMIT 20) AS b) AS subjects,
-       NULL::pg_catalog.text AS reason,
-       NULL::pg_catalog.text AS reveal
-FROM counted AS c;
-COMMENT ON VIEW foreman.check_failed_jobs IS 'The share of failed jobs among those that ended within the last hour.';
+           WHEN t.kind OPERATOR(pg_catalog.=) 'session' THEN s.remedy
+           WHEN t.kind OPERATOR(pg_catalog.=) 'prepared transaction' THEN pg_catalog.format(
+               'ROLLBACK PREPARED %s; -- or COMMIT PREPARED, in database %I, by its owner or a superuser; what it did is lost',
+               pg_catalog.substr(t.holder, 22), t.database)
+           WHEN t.state OPERATOR(pg_catalog.=) 'inactive' THEN pg_catalog.format(
+               'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %L AND NOT active; -- whoever used it has to begin anew; takes REPLICATION',
+               pg_catalog.substr(t.holder, 6))
+           ELSE '-- There, end the oldest transaction of: SELECT pid, xact_start FROM pg_stat_activity ORDER BY backend_xmin IS NULL, xact_start;'
+       END AS remedy
+FROM told AS t
+LEFT JOIN foreman.client_sessions AS s
+    ON t.kind OPERATOR(pg_catalog.=) 'session' AND s.pid OPERATOR(pg_catalog.=) t.pid
+ORDER BY is_echo, t.age DESC, t.since, t.holder;
+COMMENT ON VIEW foreman.horizon_holders IS
+    'What foreman.horizon shows, with what ends it.';
 
-CREATE VIEW foreman.check_oldest_ready_job AS
-WITH clock AS MATERIALIZED (
-    SELECT pg_catalog.clock_timestamp() AS at
-), first AS MATERIALIZED (
-    SELECT q.name AS queue, f.oldest_ready_at AS ready_at
-    FROM foreman.figure_source() AS s
+CREATE VIEW foreman.horizon AS
+SELECT h.holder, h.application, h.state, h.transactions, pg_catalog.date_trunc('second', h.open_for) AS open_for, h.affects,
+       h.is_echo
+FROM foreman.horizon_holders AS h
+ORDER BY h.is_echo, h.transactions DESC, h.open_for DESC, h.holder;
+COMMENT ON VIEW foreman.horizon IS
+    'Who keeps VACUUM from removing dead rows, oldest first: for how many transactions, and where. An echo repeats what another holds.';
+
+CREATE VIEW foreman.queue_names AS
+SELECT q.id AS queue_id, q.name AS queue FROM foreman.queue AS q;
+COMMENT ON VIEW foreman.queue_names IS 'Names of queues, for checks that count by their ids.';
+
+CREATE VIEW foreman.queue_health AS
+WITH source AS MATERIALIZED (
+    SELECT f.live_roll_up, f.ended_roll_up FROM foreman.figure_source() AS f
+), live AS MATERIALIZED (
+    SELECT f.queue_id, f.pending, f.scheduled, f.running, f.oldest_ready_at
+    FROM source AS s
     CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
-    JOIN foreman.queue AS q ON q.id OPERATOR(pg_catalog.=) f.queue_id
-), oldest AS MATERIALIZED (
-    SELECT f.queue, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) f.ready_at)::double precision AS seconds
-    FROM first AS f
-    CROSS JOIN clock AS c
-    WHERE f.ready_at OPERATOR(pg_catalog.<=) c.at
-), worst AS (
-    SELECT o.queue, o.seconds
-    FROM oldest AS o
-    ORDER BY o.seconds DESC, o.queue
-    LIMIT 1
+), ended AS MATERIALIZED (
+    SELECT f.queue_id,
+           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
+               AS completed,
+           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed
+    FROM source AS s
+    CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
+        pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f
+    GROUP BY f.queue_id
 )
-SELECT COALESCE(w.seconds, 0) AS value,
-       CASE
-           WHEN w.queue IS NULL THEN 'No job is ready and waiting.'
-           ELSE pg_catalog.format('The oldest ready job has been waiting for %s s, in queue %L.',
-               pg_catalog.round(w.seconds::numeric, 1), w.queue)
-       END AS meaning,
-       'Start workers for that queue, or more of them.' AS remedy,
-       (SELECT pg_catalog.jsonb_agg(
-                   pg_catalog.jsonb_build_object('queue', o.queue, 'seconds', pg_catalog.round(o.seconds::numeric, 3))
-                   ORDER BY o.seconds DESC, o.queue)
-        FROM (SELECT k.queue, k.seconds FROM oldest AS k ORDER BY k.seconds DESC, k.queue LIMIT 20) AS o) AS subjects,
-       NULL::pg_catalog.text AS reason,
-       NULL::pg_catalog.text AS reveal
-FROM clock AS c
-LEFT JOIN worst AS w ON true;
-COMMENT ON VIEW foreman.check_oldest_ready_job IS
-    'For how long the oldest ready job of each queue has been waiting; subjects has the 20 queues that wait longest.';
+SELECT q.queue,
+       CASE WHEN l.oldest_ready_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() THEN
+           pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) l.oldest_ready_at)
+       END AS oldest_ready,
+       COALESCE(l.pending OPERATOR(pg_catalog.-) l.scheduled, 0) AS ready,
+       COALESCE(l.scheduled, 0) AS scheduled,
+       COALESCE(l.running, 0) AS running,
+       COALESCE(e.completed, 0) AS completed_last_hour,
+       COALESCE(e.failed, 0) AS failed_last_hour
+FROM foreman.queue_names AS q
+LEFT JOIN live AS l ON l.queue_id OPERATOR(pg_catalog.=) q.queue_id
+LEFT JOIN ended AS e ON e.queue_id OPERATOR(pg_catalog.=) q.queue_id
+ORDER BY l.oldest_ready_at, q.queue;
+COMMENT ON VIEW foreman.queue_health IS
+    'The queues, the one with the oldest ready job first: for how long that has been waiting, jobs by state, what ended in the last hour. As of when: see job_stats.';
 
--- What is visible can be bad enough already; only what looks well is in doubt where something is hidden.
+-- Reads the first row of the rest by its index: the ids' order is nearly that of the ends.
+CREATE VIEW foreman.partition_outlook AS
+SELECT (SELECT pg_catalog.max(d.day) OPERATOR(pg_catalog.-) (pg_catalog.clock_timestamp() AT TIME ZONE 'UTC')::pg_catalog.date
+        FROM foreman.finished_day AS d) AS days_ahead,
+       (SELECT r.finished_at FROM foreman.finished_rest AS r ORDER BY r.id LIMIT 1) AS waiting_since;
+COMMENT ON VIEW foreman.partition_outlook IS
+    'How many days after today have partitions (NULL: none was ever made), and since when a job that ended waits for one.';
+
+CREATE VIEW foreman.lease_outlook AS
+SELECT pg_catalog.min(l.lease_end) AS expired_at, pg_catalog.count(*) AS leases
+FROM (
+    -- Those that heartbeats have extended come first as their rows have it: some of them are enough to look at.
+    SELECT foreman.lease_end(j.lease_token, j.lease_expires_at, j.lease_seconds) AS lease_end
+    FROM foreman.live_job AS j
+    WHERE j.status OPERATOR(pg_catalog.=) 'running'
+      AND j.lease_expires_at OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp()
+    ORDER BY j.lease_expires_at
+    LIMIT 1000
+) AS l
+WHERE l.lease_end OPERATOR(pg_catalog.<) pg_catalog.clock_timestamp();
+COMMENT ON VIEW foreman.lease_outlook IS
+    'Jobs whose lease is over and that nobody has taken back yet, of the first thousand, and since when.';
+
 CREATE VIEW foreman.health_checks AS
-WITH measured (name, value, meaning, remedy, subjects, reason, reveal) AS (
-    SELECT 'connections', c.value, c.meaning, c.remedy, c.subjects, c.reason, c.reveal
-    FROM foreman.check_connections AS c
-    UNION ALL
-    SELECT 'idle_in_transaction', c.value, c.meaning, c.remedy, c.subjects, c.reason, c.reveal
-    FROM foreman.check_idle_in_transaction AS c
-    UNION ALL
-    SELECT 'longest_transaction', c.value, c.meaning, c.remedy, c.subjects, c.reason, c.reveal
-    FROM foreman.check_longest_transaction AS c
-    UNION ALL
-    SELECT 'blocked_sessions', c.value, c.meaning, c.remedy, c.subjects, c.reason, c.reveal
-    FROM foreman.check_blocked_sessions AS c
-    UNION ALL
-    SELECT 'failed_jobs', c.value, c.meaning, c.remedy, c.subjects, c.reason, c.reveal
-    FROM foreman.check_failed_jobs AS c
-    UNION ALL
-    SELECT 'oldest_ready_job', c.value, c.meaning, c.remedy, c.subjects, c.reason, c.reveal
-    FROM foreman.check_oldest_ready_job AS c
-), graded AS (
-    SELECT m.name, m.value, t.unit, t.warn, t.fail, m.meaning, m.remedy, m.subjects, m.reason, m.reveal,
-           CASE
-               WHEN g.grade OPERATOR(pg_catalog.=) 'pass' AND m.reason IS NOT NULL THEN 'unknown'
-               ELSE g.grade
-           END AS status
-    FROM measured AS m
-    JOIN foreman.health_thresholds AS t ON t.name OPERATOR(pg_catalog.=) m.name
-    CROSS JOIN LATERAL (SELECT foreman.health_grade(m.value, t.warn, t.fail, t.direction) AS grade) AS g
-)
-SELECT g.name,
-       g.status,
-       CASE WHEN g.status OPERATOR(pg_catalog.<>) 'unknown' THEN
-           pg_catalog.round(g.value::numeric, 2)::double precision END AS value,
-       g.unit,
-       g.warn AS warn_threshold,
-       g.fail AS fail_threshold,
-       CASE WHEN g.status OPERATOR(pg_catalog.<>) 'unknown' THEN g.meaning END AS meaning,
-       CASE WHEN g.status OPERATOR(pg_catalog.=) 'unknown' THEN g.reveal
-            WHEN g.status OPERATOR(pg_catalog.<>) 'pass' THEN g.remedy END AS remedy,
-       g.reason,
-       CASE WHEN g.status OPERATOR(pg_catalog.<>) 'unknown' THEN g.subjects END AS subjects
-FROM graded AS g;
+SELECT c.name, c.status, c.value, c.unit, c.warn_threshold, c.fail_threshold, c.meaning, c.remedy, c.reason, c.subjects,
+       c.muted, c.caused_by, c.causes
+FROM pg_catalog.jsonb_to_recordset(foreman.read_health_checks() OPERATOR(pg_catalog.->) 'checks') AS c (
+    name text,
+    status text,
+    value double precision,
+    unit text,
+    warn_threshold double precision,
+    fail_threshold double precision,
+    meaning text,
+    remedy text,
+    reason text,
+    subjects jsonb,
+    muted boolean,
+    caused_by text,
+    causes jsonb
+);
 COMMENT ON VIEW foreman.health_checks IS
-    'A row a check: status (pass, warn, fail, unknown), value, thresholds, what it means, what to do. In a transaction it keeps showing the sessions as at its first look; db_health() looks anew.';
+    'A row a check, worst first: status (pass, warn, fail, unknown, skipped), value, thresholds, what it means, what to do. Made with the rights of whoever reads it.';
 
--- Compiling the statement would take 400 ms, running it takes 2: the planner counts on a thousand queues where it has
--- no statistics yet, which is enough for it to think of JIT.
-ALTER FUNCTION foreman.db_health() SET jit = off;
+CREATE VIEW foreman.blocking AS
+SELECT r.holder, r.application, r.state, r.blocks, r.depth,
+       pg_catalog.date_trunc('second', pg_catalog.make_interval(secs => r.longest_wait_seconds)) AS longest_wait
+FROM foreman.health_checks AS c
+CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(c.subjects OPERATOR(pg_catalog.->) 'roots') AS r (
+    holder text,
+    application text,
+    state text,
+    blocks bigint,
+    depth bigint,
+    longest_wait_seconds double precision
+)
+WHERE c.name OPERATOR(pg_catalog.=) 'blocked_sessions';
+COMMENT ON VIEW foreman.blocking IS
+    'Who has others wait for a lock and does not wait: how many wait behind it, how many deep, and the longest for how long. health_checks has what ends it.';
+
+CREATE FUNCTION foreman.is_live() RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT true';
+COMMENT ON FUNCTION foreman.is_live() IS
+    'For liveness probes: true, since what answers is live. No trouble that checks find is cured by a restart.';
+
+-- The session that asks may have taken the last slot itself.
+CREATE FUNCTION foreman.is_ready() RETURNS boolean
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_catalog.pg_stat_clear_snapshot();
+    SELECT p.checked_out OPERATOR(pg_catalog.<=) p.size FROM foreman.connection_pool AS p;
+$$;
+COMMENT ON FUNCTION foreman.is_ready() IS
+    'For readiness probes and load balancers: false where the other sessions hold every connection that an ordinary role can have. Nothing else is helped by taking traffic away.';
+
+-- Compiling a statement would take 400 ms, running it takes 2: the planner counts on a thousand queues where it has no
+-- statistics yet, which is enough for it to think of JIT.
+ALTER FUNCTION foreman.db_health(boolean) SET jit = off;
+ALTER FUNCTION foreman.read_health_checks() SET jit = off;
 -- Nor are other processes asked to help: a probe would take them from somebody's query, and wait for their start.
-ALTER FUNCTION foreman.db_health() SET max_parallel_workers_per_gather = 0;
+ALTER FUNCTION foreman.db_health(boolean) SET max_parallel_workers_per_gather = 0;
+ALTER FUNCTION foreman.read_health_checks() SET max_parallel_workers_per_gather = 0;

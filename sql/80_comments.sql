@@ -52,16 +52,38 @@ COMMENT ON FUNCTION foreman.execute IS
 COMMENT ON FUNCTION foreman.db_health IS
 'Answers how the server is, as one document: made for a dashboard, or for a probe that asks every second.
 
+- `detail`: true has the checks that pass tell their `subjects`, too.
 - The document is the reply: its `status` is `healthy`, `degraded` (a check warns) or `unhealthy` (a check fails).
-  `complete` is false where a check is `unknown`, which does not worsen the status.
+  `complete` is false where something is `unknown`, which does not worsen the status.
 - `connection_pool` is the server''s own slots: `size` is those that ordinary roles can have, `checked_out` the
   client sessions, `overflow` those in reserved slots. Degraded from 75 percent, unhealthy above 90.
 - `database_stats` counts jobs, exactly as of `as_of` (see `job_stats`); `success_rate` is the percentage of completed
-  among completed and failed, null where there are none. `checks` are the rows of `foreman.health_checks`, worst first; `warnings` names those that
-  warn or fail.
+  among completed and failed, null where there are none. `checks` are the rows of `foreman.health_checks`, worst
+  first; `warnings` names those that warn or fail; `skipped` says which were not made, and why.
 - Every role that may call it gets all figures, with or without pg_monitor; a query''s text is never among them.
   In a transaction it looks at the sessions anew, and so forgets what pg_stat_activity showed before.
-- Errors: `DB_TIMEOUT_ERROR` (somebody has a table of ours locked for more than 50 ms).';
+- A check that fails, or waits for a lock for more than 50 ms, is `unknown`; after half a second no more are begun.';
+
+COMMENT ON FUNCTION foreman.read_health_checks IS
+'Answers the checks as `foreman.health_checks` shows them, with the rights of whoever asks.
+
+- Replies: `success` with `checks`. Errors are raised, whatever `foreman.on_error` says: a view without rows would
+  look well.';
+
+COMMENT ON FUNCTION foreman.read_health_thresholds IS
+'Answers what each check is measured against: `foreman.health_thresholds` is made of it.
+
+- Replies: `success` with `thresholds`. Errors are raised.';
+
+COMMENT ON FUNCTION foreman.configure_check IS
+'Sets what a check is measured against, switches it off, or mutes it. What is NULL stays as it is.
+
+- `name`: a check of `foreman.health_thresholds`. `warn`, `fail`: 0 to 1000000000000, in the check''s unit; `fail` only
+  for a check that may fail. `enabled`: false skips it. `muted_until`: it is made and shown until then, and raises no
+  alarm; a time that is over ends that. `note`: up to 64 kB, why.
+- `reset`: true forgets first what was configured before.
+- Replies: `success` with what is in force, as a row of `foreman.health_thresholds`.
+- Errors: `INVALID_PARAMS`, `READ_ONLY`.';
 
 COMMENT ON FUNCTION foreman.create_job IS
 'Creates a job and answers its id.

@@ -10,3 +10,4 @@ SELECT pg_catalog.pg_extension_config_dump('foreman.finished_day', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.finished_swept', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.setting', '');
 SELECT pg_catalog.pg_extension_config_dump('foreman.setting_history', '');
+SELECT pg_catalog.pg_extension_config_dump('foreman.health_threshold', '');

@@ -12,19 +12,23 @@ WITH function_level (level, name) AS (
         ('worker', 'claim_jobs'), ('worker', 'claim_jobs_from'), ('worker', 'heartbeat'), ('worker', 'heartbeat_all'),
         ('worker', 'complete_job'), ('worker', 'complete_jobs'), ('worker', 'fail_job'), ('worker', 'fail_jobs'),
         ('worker', 'release_job'), ('worker', 'wait_for_jobs'), ('worker', 'ready_in'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
-        ('monitor', 'db_health'), ('monitor', 'health_grade'), ('monitor', 'read_call_stats'), ('monitor', 'read_worker_status'),
+        ('monitor', 'db_health'), ('monitor', 'is_live'), ('monitor', 'is_ready'), ('monitor', 'lease_end'), ('monitor', 'read_health_checks'),
+        ('monitor', 'read_health_thresholds'), ('monitor', 'read_call_stats'), ('monitor', 'read_worker_status'),
         ('monitor', 'read_floor_stats'), ('monitor', 'read_slow_calls'), ('monitor', 'read_metrics'), ('monitor', 'metrics'),
         ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'), ('monitor', 'figure_source'),
         ('monitor', 'live_figures'), ('monitor', 'ended_figures'), ('monitor', 'figures_since'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
         ('admin', 'set_setting_text'), ('admin', 'delete_setting'), ('admin', 'configure_queue'),
-        ('admin', 'pause_queue'), ('admin', 'resume_queue'), ('admin', 'rescue_expired'),
+        ('admin', 'pause_queue'), ('admin', 'configure_check'), ('admin', 'resume_queue'), ('admin', 'rescue_expired'),
         -- foreman.jobs calls them with its reader's rights.
         ('admin', 'lease_end'), ('admin', 'lease_progress'), ('admin', 'lease_note')
 ), relation_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),
-        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),
+        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'client_sessions'), ('monitor', 'connection_pool'),
+        ('monitor', 'health_threshold'), ('monitor', 'partition_outlook'), ('monitor', 'queue_names'), ('monitor', 'horizon'), ('monitor', 'horizon_holders'),
+        ('monitor', 'lease_outlook'), ('monitor', 'blocking'), ('monitor', 'queue_health'),
+        ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),
         ('monitor', 'slow_calls'), ('monitor', 'metric_samples'), ('monitor', 'metric_families'),
         ('admin', 'jobs'),
         ('admin', 'setting_history')

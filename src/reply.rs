@@ -37,7 +37,7 @@ pub struct Circumstances {
 
 impl Reply {
     /// A reply with this status and nothing else yet.
-    fn with_status(status: &str) -> Self {
+    pub fn with_status(status: &str) -> Self {
         Self { fields: Vec::new(), body: None }.field("status", status)
     }
 
@@ -86,14 +86,18 @@ impl Reply {
     }
 
     /// Adds a list as a field.
-    pub fn list(mut self, name: &'static str, members: Vec<Member>) -> Self {
-        self.fields.push((name, Member::Array(members)));
-        self
+    pub fn list(self, name: &'static str, members: Vec<Member>) -> Self {
+        self.member(name, Member::Array(members))
     }
 
     /// Adds a document as a field.
-    pub fn document(mut self, name: &'static str, document: Jsonb) -> Self {
-        self.fields.push((name, Member::Document(document)));
+    pub fn document(self, name: &'static str, document: Jsonb) -> Self {
+        self.member(name, Member::Document(document))
+    }
+
+    /// Adds a member of any kind.
+    pub fn member(mut self, name: &'static str, member: Member) -> Self {
+        self.fields.push((name, member));
         self
     }
 

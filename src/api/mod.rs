@@ -40,7 +40,11 @@ extension_sql_file!(
 extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["worker"]);
 extension_sql_file!("../../sql/35_counted_days.sql", name = "counted_days", requires = ["settings"]);
 extension_sql_file!("../../sql/36_figures.sql", name = "figures", requires = ["counted_days"]);
-extension_sql_file!("../../sql/40_health.sql", name = "health", requires = ["figures", health::db_health]);
+extension_sql_file!(
+    "../../sql/40_health.sql",
+    name = "health",
+    requires = ["figures", health::db_health, health::read_health_checks, health::read_health_thresholds]
+);
 extension_sql_file!(
     "../../sql/50_views.sql",
     name = "views",
@@ -62,7 +66,10 @@ extension_sql_file!(
         diagnostics::read_slow_calls,
         diagnostics::read_worker_status,
         execute::execute,
+        health::configure_check,
         health::db_health,
+        health::read_health_checks,
+        health::read_health_thresholds,
         jobs::bulk_update_job_status,
         jobs::cancel_job,
         jobs::create_job,

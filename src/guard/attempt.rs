@@ -4,7 +4,7 @@ use super::deadline::Deadline;
 use crate::error::{Code, Error, sqlstate_text};
 use crate::jobs::queue;
 use crate::pg::error_context::{self, Facts};
-use crate::pg::lock_timeout::Bound;
+use crate::pg::lock_timeout::{self, Bound};
 use crate::pg::{raise, table, timeout};
 use crate::reply::Reply;
 use pgrx::pg_sys;
@@ -65,6 +65,8 @@ pub fn attempt(bounds: Option<&Bounds>, work: &dyn Fn() -> Result<Reply, Error>)
     if bounds.is_some_and(|bounds| bounds.deadline.is_over()) {
         return Attempt::Ended(Err(Error::Deadline));
     }
+    // A bound of a call around this one holds after this one, too.
+    lock_timeout::become_setting();
     let surroundings = Surroundings::here();
     // SAFETY: we are in a transaction, in neither parallel mode nor recovery. If it raises, nothing was begun.
     unsafe { pg_sys::BeginInternalSubTransaction(std::ptr::null()) };

@@ -29,6 +29,11 @@ impl Deadline {
         Deadline { at: own.into_iter().chain(session).min() }
     }
 
+    /// For work inside of a call, whose timer is armed already.
+    pub fn of_another() -> Self {
+        Deadline { at: None }
+    }
+
     /// Arms the server's timer, if there is a limit.
     pub fn arm(&self) -> Option<Timer> {
         self.at.map(Timer::arm)

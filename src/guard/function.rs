@@ -26,10 +26,18 @@ macro_rules! functions {
                 }
             }
 
-            /// Whether its errors are raised in any case: that is what check is for, an unread reply of hold_lease
-            /// would let the effect of somebody who holds no lease commit, and metrics answers no reply.
+            /// Whether its errors are raised in any case: that is what check is for, an unread reply of hold_lease would let
+            /// the effect of somebody who holds no lease commit, a view of health without rows would look well, and metrics
+            /// answers no reply.
             pub fn always_raises(self) -> bool {
-                matches!(self, Function::Check | Function::HoldLease | Function::Metrics)
+                matches!(
+                    self,
+                    Function::Check
+                        | Function::HoldLease
+                        | Function::ReadHealthChecks
+                        | Function::ReadHealthThresholds
+                        | Function::Metrics
+                )
             }
 
             /// Whether it writes.
@@ -83,6 +91,9 @@ functions! {
     ListSettings "list_settings" Read,
     DeleteSetting "delete_setting" Write,
     DbHealth "db_health" Read,
+    ReadHealthChecks "read_health_checks" Read,
+    ReadHealthThresholds "read_health_thresholds" Read,
+    ConfigureCheck "configure_check" Write,
     Maintain "maintain" Write,
     GrantAccess "grant_access" Write,
     ReadCallStats "read_call_stats" Read,

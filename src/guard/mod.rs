@@ -89,6 +89,26 @@ pub fn apart(step: impl Fn() -> Result<Reply, Error>) -> Result<Reply, Error> {
     }
 }
 
+/// Runs a step of a call's work that may fail for itself alone, in a subtransaction of its own and with a bound for its
+/// waits for locks. A cancel is the whole call's. In recovery, where none is opened, so is every failure.
+pub fn probe<T>(lock_timeout: i32, step: impl Fn() -> T) -> Result<T, Error> {
+    if xact::in_recovery() {
+        return Ok(step());
+    }
+    let result = Cell::new(None);
+    let bounds = Bounds { deadline: Deadline::of_another(), lock_timeout: Some(lock_timeout) };
+    let work = || {
+        result.set(Some(step()));
+        Ok(Reply::success())
+    };
+    match attempt::attempt(Some(&bounds), &work) {
+        Attempt::Ended(Ok(_)) => result.take().ok_or(Error::Deadline),
+        Attempt::Ended(Err(error)) => Err(error),
+        Attempt::Failed(failure) if failure.sqlstate() == "57014" => failure.pass_on(),
+        Attempt::Failed(failure) => Err(failure.into_error()),
+    }
+}
+
 /// Runs a step of the background worker's in a transaction that it has begun: tried once, and bounded as a call is. A
 /// cancel passes through.
 pub fn step(lock_timeout: i32, work: impl Fn() -> Result<Reply, Error>) -> Result<Reply, Error> {

@@ -1,43 +1,44 @@
-//! The server's health as one document, made of the views of `sql/40_health.sql`.
+//! The server's health: checks that are each a unit of their own, and the documents made of them.
 
-use crate::pg::activity;
+mod check;
+mod checks;
+mod run;
+pub mod thresholds;
+
+use crate::pg::document::Member;
 use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
+use check::Status;
+use pgrx::pg_sys;
+use run::{Finding, Findings};
+use serde_json::Value;
+
+static SERVER: Statement = Statement::new(
+    c"SELECT pg_catalog.jsonb_build_object(
+          'database_connected', true,
+          'timestamp', pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC',
+              'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
+          'server', pg_catalog.jsonb_build_object(
+              'version_num', pg_catalog.current_setting('server_version_num')::integer,
+              'role', CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END))",
+    &[],
+);
+
+static POOL: Statement = Statement::new(
+    c"SELECT pg_catalog.jsonb_build_object(
+          'size', p.size,
+          'checked_in', CASE WHEN p.hidden_because IS NULL THEN p.checked_in END,
+          'checked_out', CASE WHEN p.hidden_because IS NULL THEN p.checked_out END,
+          'overflow', CASE WHEN p.hidden_because IS NULL THEN p.overflow END,
+          'utilization_percent', pg_catalog.round($1::numeric, 2)::double precision,
+          'status', $2)
+      FROM foreman.connection_pool AS p",
+    &[pg_sys::FLOAT8OID, pg_sys::TEXTOID],
+);
 
 // MATERIALIZED, since the planner would count once for each time that a count is named.
-static DOCUMENT: Statement = Statement::new(
-    c"WITH checks AS MATERIALIZED (
-          SELECT c.name, c.status, c.value, c.unit, c.warn_threshold, c.fail_threshold, c.meaning, c.remedy,
-                 c.reason, c.subjects,
-                 CASE c.status WHEN 'fail' THEN 1 WHEN 'warn' THEN 2 WHEN 'unknown' THEN 3 ELSE 4 END AS rank
-          FROM foreman.health_checks AS c
-      ), words (status, word) AS (
-          VALUES ('pass', 'healthy'), ('warn', 'degraded'), ('fail', 'unhealthy'), ('unknown', 'unknown')
-      ), document AS (
-          SELECT CASE
-                     WHEN pg_catalog.min(c.rank) OPERATOR(pg_catalog.=) 1 THEN 'unhealthy'
-                     WHEN pg_catalog.min(c.rank) OPERATOR(pg_catalog.=) 2 THEN 'degraded'
-                     ELSE 'healthy'
-                 END AS status,
-                 pg_catalog.bool_and(c.status OPERATOR(pg_catalog.<>) 'unknown') AS complete,
-                 pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.-) 'rank'
-                     ORDER BY c.rank, c.name) AS checks,
-                 pg_catalog.jsonb_agg(c.name OPERATOR(pg_catalog.||) ': ' OPERATOR(pg_catalog.||) c.meaning
-                     ORDER BY c.rank, c.name) FILTER (WHERE c.rank OPERATOR(pg_catalog.<=) 2) AS warnings
-          FROM checks AS c
-      ), pool AS (
-          SELECT pg_catalog.jsonb_build_object(
-                     'size', p.size,
-                     'checked_in', CASE WHEN p.hidden_because IS NULL THEN p.checked_in END,
-                     'checked_out', CASE WHEN p.hidden_because IS NULL THEN p.checked_out END,
-                     'overflow', CASE WHEN p.hidden_because IS NULL THEN p.overflow END,
-                     'utilization_percent', c.value,
-                     'status', w.word) AS pool
-          FROM foreman.connection_pool AS p
-          CROSS JOIN checks AS c
-          JOIN words AS w ON w.status OPERATOR(pg_catalog.=) c.status
-          WHERE c.name OPERATOR(pg_catalog.=) 'connections'
-      ), source AS MATERIALIZED (
+static JOBS: Statement = Statement::new(
+    c"WITH source AS MATERIALIZED (
           SELECT f.live_roll_up, f.ended_roll_up, f.as_of FROM foreman.figure_source() AS f
       ), counted AS MATERIALIZED (
           SELECT pg_catalog.sum(c.jobs)::bigint AS total,
@@ -56,35 +57,113 @@ static DOCUMENT: Statement = Statement::new(
           ) AS c
       )
       SELECT pg_catalog.jsonb_build_object(
-          'status', d.status,
-          'complete', d.complete,
-          'database_connected', true,
-          'timestamp', pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC',
-              'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
-          'server', pg_catalog.jsonb_build_object(
-              'version_num', pg_catalog.current_setting('server_version_num')::integer,
-              'role', CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END),
-          'connection_pool', p.pool,
-          'database_stats', pg_catalog.jsonb_build_object(
-              'total_jobs', COALESCE(n.total, 0),
-              'completed_jobs', n.completed,
-              'failed_jobs', n.failed,
-              'success_rate', pg_catalog.round(100.0 OPERATOR(pg_catalog.*) n.completed
-                  OPERATOR(pg_catalog./) NULLIF(n.completed OPERATOR(pg_catalog.+) n.failed, 0), 1),
-              'as_of', pg_catalog.to_char(s.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')),
-          'checks', d.checks,
-          'warnings', COALESCE(d.warnings, '[]'))
-      FROM document AS d
-      CROSS JOIN pool AS p
-      CROSS JOIN source AS s
+          'total_jobs', COALESCE(n.total, 0),
+          'completed_jobs', n.completed,
+          'failed_jobs', n.failed,
+          'success_rate', pg_catalog.round(100.0 OPERATOR(pg_catalog.*) n.completed
+              OPERATOR(pg_catalog./) NULLIF(n.completed OPERATOR(pg_catalog.+) n.failed, 0), 1),
+          'as_of', pg_catalog.to_char(s.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))
+      FROM source AS s
       CROSS JOIN counted AS n",
     &[],
 );
 
-/// `db_health`.
-pub fn document() -> Reply {
-    // The server copies the sessions once a transaction: who polls in one would see the same figures for ever.
-    activity::look_anew();
-    let document = spi::connect(|connection| connection.run(&DOCUMENT, &[]).first().and_then(|row| row.jsonb(1)));
-    document.map_or_else(Reply::success, Reply::verbatim)
+/// `db_health`: with `detail`, checks that pass tell whom they looked at, too.
+pub fn document(detail: bool) -> Reply {
+    let Findings { list, configured } = run::run();
+    let pool = part(&POOL, list.iter().find(|finding| finding.check.name == "connections"));
+    let jobs = part(&JOBS, None);
+    let worst = list.iter().filter(|finding| finding.is_alarm()).map(|finding| finding.status).min();
+    let is_known = list.iter().all(|finding| finding.status != Status::Unknown);
+    let (skipped, made): (Vec<_>, Vec<_>) = list.iter().partition(|finding| finding.status == Status::Skipped);
+    let warnings: Vec<Value> = list.iter().filter_map(|finding| finding.warning(&list)).collect();
+    let server = spi::connect(|connection| connection.run(&SERVER, &[]).first().and_then(|row| row.jsonb(1)));
+    let reply = Reply::with_status(worst.unwrap_or(Status::Pass).word())
+        .field("complete", is_known && configured && pool.is_some() && jobs.is_some())
+        .field("warnings", warnings)
+        .member("connection_pool", pool.unwrap_or(Member::Value(Value::Null)))
+        .member("database_stats", jobs.unwrap_or(Member::Value(Value::Null)))
+        .list("checks", made.into_iter().map(|finding| finding.told(detail)).collect())
+        .list("skipped", skipped.into_iter().map(Finding::why).collect());
+    let reply = match server {
+        Some(server) => reply.merge(server),
+        None => reply,
+    };
+    // A document and no reply: it is not told whether a transaction is open.
+    Reply::verbatim(reply.into_jsonb())
+}
+
+/// `read_health_checks`: all checks with all that is known, worst first.
+pub fn checks() -> Reply {
+    Reply::success().list("checks", run::run().list.iter().map(|finding| finding.told(true)).collect())
+}
+
+/// A part of the document, which is left out where it can't be had; of the pool, with what its check says.
+fn part(statement: &Statement, of: Option<&Finding>) -> Option<Member> {
+    let answer = run::probe(|| {
+        spi::connect(|connection| {
+            let rows = match of {
+                Some(finding) => connection.run(statement, &[&finding.measure.value, &finding.status.word()]),
+                None => connection.run(statement, &[]),
+            };
+            rows.first().and_then(|row| row.jsonb(1))
+        })
+    });
+    answer.ok().flatten().map(Member::Document)
+}
+
+/// A number as JSON has it, a whole one without a fraction.
+fn number(value: Option<f64>) -> Member {
+    let rounded = value.map(|value| (value * 100.0).round() / 100.0);
+    Member::Value(match rounded {
+        Some(whole) if whole.fract() == 0.0 && whole.abs() < 1e15 => (whole as i64).into(),
+        other => other.into(),
+    })
+}
+
+impl Finding {
+    /// The check as a row of the view.
+    fn told(&self, detail: bool) -> Member {
+        let text = |text: &Option<String>| Member::Value(text.as_deref().into());
+        let subjects = self.measure.subjects.filter(|_| detail || self.status != Status::Pass);
+        Member::Object(vec![
+            ("name", Member::Value(self.check.name.into())),
+            ("status", Member::Value(self.status.name().into())),
+            ("value", number(self.measure.value)),
+            ("unit", Member::Value(self.check.unit.into())),
+            ("warn_threshold", number(self.thresholds.warn)),
+            ("fail_threshold", number(self.thresholds.fail)),
+            ("meaning", text(&self.measure.meaning)),
+            ("remedy", text(&self.measure.remedy)),
+            ("reason", text(&self.measure.reason)),
+            ("subjects", subjects.map_or(Member::Value(Value::Null), Member::Document)),
+            ("muted", Member::Value(self.thresholds.muted.into())),
+            ("caused_by", Member::Value(self.caused_by.into())),
+            ("causes", Member::Value(self.causes.clone().into())),
+        ])
+    }
+
+    /// One that was not made.
+    fn why(&self) -> Member {
+        Member::Object(vec![
+            ("name", Member::Value(self.check.name.into())),
+            ("reason", Member::Value(self.measure.reason.as_deref().into())),
+        ])
+    }
+
+    /// What the document warns of: a cause with its effects, in one sentence after the other.
+    fn warning(&self, all: &[Finding]) -> Option<Value> {
+        if !self.is_alarm() || self.caused_by.is_some() {
+            return None;
+        }
+        let named = |name| all.iter().find(|finding| finding.check.name == name);
+        let effects = self.causes.iter().filter_map(|name| named(*name));
+        let told = effects.fold(self.sentence(), |told, effect| told + " → " + &effect.sentence());
+        Some(told.into())
+    }
+
+    /// The check and what it means.
+    fn sentence(&self) -> String {
+        format!("{}: {}", self.check.name, self.measure.meaning.as_deref().unwrap_or_default())
+    }
 }

@@ -114,12 +114,13 @@ fn histogram(family: &'static str, durations: &Durations) -> impl Iterator<Item 
 
 /// How full the server's tables are.
 fn places() -> impl Iterator<Item = Value> {
-    let tables = [("leases", leases::places()), ("queues", floors::places())];
-    let places = tables.into_iter().flat_map(|(table, (taken, places))| {
-        let of = |family, value| sample(family, None, json!({"table": table}), value as f64);
-        [of("foreman_shared_places_taken", taken), of("foreman_shared_places", places)]
-    });
-    places.chain([plain("foreman_waiting_sessions", wakes::waiting().map_or(0.0, f64::from))])
+    let tables = [("leases", leases::used()), ("queues", floors::used())];
+    let places =
+        tables.into_iter().filter_map(|(table, used)| Some((table, used?))).flat_map(|(table, (taken, places))| {
+            let of = |family, value| sample(family, None, json!({"table": table}), value as f64);
+            [of("foreman_shared_places_taken", taken), of("foreman_shared_places", places)]
+        });
+    places.chain([plain("foreman_waiting_sessions", wakes::used().map_or(0.0, |(taken, _)| taken as f64))])
 }
 
 /// What the background worker did in this database, step by step.

@@ -4,6 +4,9 @@ use core::ffi::c_int;
 use pgrx::pg_sys;
 use std::ptr;
 
+/// The server's version, without the minor part.
+pub const MAJOR_VERSION: i32 = (pg_sys::PG_VERSION_NUM / 10_000) as i32;
+
 /// `USER_TIMEOUT` of `utils/timeout.h`: the first id that `RegisterTimeout` hands out. 17 added
 /// TRANSACTION_TIMEOUT before it.
 pub const USER_TIMEOUT: c_int = if cfg!(has_transaction_timeout) { 13 } else { 12 };

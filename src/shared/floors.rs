@@ -392,11 +392,13 @@ pub fn figures(table: u32) -> Vec<Figures> {
     })
 }
 
-/// How many queues, in all databases, have a place in shared memory, and how many places there are.
-pub fn places() -> (usize, usize) {
-    let mut taken = 0;
-    ENTRIES.with_all(|entries| taken += entries.iter().filter(|entry| entry.key.database != 0).count());
-    (taken, ENTRIES.length())
+/// How many queues of the server have a place that no other may take, and how many places there are; `None` without preload.
+pub fn used() -> Option<(usize, usize)> {
+    let now = xact::clock();
+    let mut used = 0;
+    let is_kept = |entry: &&Entry| entry.key.database != 0 && (now - entry.looked_at).abs() < KEPT;
+    ENTRIES.with_all(|entries| used += entries.iter().filter(is_kept).count());
+    are_shared().then(|| (used, ENTRIES.length()))
 }
 
 /// Where the floors of a queue begin.

@@ -107,14 +107,14 @@ impl Entry {
         self.note = told.note.map_or(self.note, Note::of);
     }
 
-    /// Whether another lease may have its place.
-    fn is_free(&self, now: i64) -> bool {
-        self.key.database == 0 || self.expires_at <= now
-    }
-
     /// When the lease expires.
     pub fn expires_at(&self) -> i64 {
         self.expires_at
+    }
+
+    /// Whether its place is not free for another.
+    pub fn is_in_use(&self, now: i64) -> bool {
+        self.key.database != 0 && self.expires_at > now
     }
 
     /// The last progress that was told.
@@ -136,16 +136,11 @@ pub fn find<'p>(part: &'p [Entry], key: &Key) -> Option<&'p Entry> {
 /// Notes a heartbeat; false where no place is to be had.
 pub fn tell(part: &mut [Entry], key: Key, job_id: i64, told: &Told, now: i64) -> bool {
     let place = key.place(part).or_else(|| {
-        let free = key.window(part.len()).find(|place| part[*place].is_free(now))?;
+        let free = key.window(part.len()).find(|place| !part[*place].is_in_use(now))?;
         part[free] = Entry::new(key, job_id);
         Some(free)
     });
     place.map(|place| part[place].tell(told)).is_some()
-}
-
-/// How many places are taken.
-pub fn taken(part: &[Entry], now: i64) -> usize {
-    part.iter().filter(|entry| !entry.is_free(now)).count()
 }
 
 /// The leases that have the places in which this one's entry may be.

@@ -85,11 +85,12 @@ pub fn are_tracked() -> bool {
     super::area().is_some()
 }
 
-/// How many leases, in all databases, have a place, and how many places there are.
-pub fn places() -> (usize, usize) {
-    let (mut taken, now) = (0, xact::clock());
-    ENTRIES.with_all(|part| taken += lease::taken(part, now));
-    (taken, ENTRIES.length())
+/// How many entries are those of leases that are not over, and how many places there are; `None` without preload.
+pub fn used() -> Option<(usize, usize)> {
+    let now = xact::clock();
+    let mut used = 0;
+    ENTRIES.with_all(|entries| used += entries.iter().filter(|entry| entry.is_in_use(now)).count());
+    are_tracked().then(|| (used, ENTRIES.length()))
 }
 
 /// Frees the place of a lease that is over.

@@ -6,7 +6,7 @@
 //! nobody; so somebody looks now and then in any case: the background worker for all, or else a waiter of each queue.
 
 pub use super::waiters::Next;
-use super::waiters::{Key, MAX_QUEUES, Processes, Waiters, Watching, Why};
+use super::waiters::{Key, MAX_QUEUES, MAX_WAITERS, Processes, Waiters, Watching, Why};
 use super::workers;
 use crate::pg::process;
 use crate::pg::shmem::Guarded;
@@ -60,9 +60,9 @@ fn table() -> Option<&'static Table> {
     super::area().map(|area| &area.wakes)
 }
 
-/// How many sessions wait, in all databases; `None` without preload.
-pub fn waiting() -> Option<u32> {
-    table().map(|table| table.seated.load(Ordering::Relaxed))
+/// How many seats are taken, and how many there are; `None` without preload.
+pub fn used() -> Option<(usize, usize)> {
+    table().map(|table| (table.seated.load(Ordering::Relaxed) as usize, MAX_WAITERS))
 }
 
 /// A job of this queue has become ready, or will when it is due, as far as this transaction commits.

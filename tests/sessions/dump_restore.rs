@@ -26,7 +26,8 @@ fn fill(db: &Database) {
          SELECT foreman.set_setting('k', '12345678901234567890.123456789', 'a number');
          SELECT foreman.set_setting('k', '[2]');
          SELECT foreman.set_setting('gone', '0');
-         SELECT foreman.delete_setting('gone');",
+         SELECT foreman.delete_setting('gone');
+         SELECT foreman.configure_check('connections', warn => 60, muted_until => now() + '1 day', note => 'known');",
     );
 }
 

@@ -15,6 +15,8 @@ mod figure_cost;
 mod figures;
 mod floors;
 mod health;
+mod health_faults;
+mod health_views;
 mod heartbeats;
 mod isolation;
 mod lists;

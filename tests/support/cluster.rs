@@ -137,10 +137,15 @@ impl Cluster {
         self.try_session(database).expect("a session can be opened")
     }
 
-    /// A session, unless the server is down.
+    /// A session as the superuser, unless the server is down.
     pub fn try_session(&self, database: &str) -> Result<Session, postgres::Error> {
+        self.try_session_as(database, "postgres")
+    }
+
+    /// A session as any role.
+    pub fn try_session_as(&self, database: &str, role: &str) -> Result<Session, postgres::Error> {
         let mut config = postgres::Config::new();
-        config.host_path(&self.home).user("postgres").dbname(database).application_name("foreman-tests");
+        config.host_path(&self.home).user(role).dbname(database).application_name("foreman-tests");
         Session::try_connect(config)
     }
 

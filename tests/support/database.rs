@@ -36,6 +36,11 @@ impl<'c> Database<'c> {
         self.cluster.session(&self.name)
     }
 
+    /// A new session as another role, which may log in.
+    pub fn session_as(&self, role: &str) -> Session {
+        self.cluster.try_session_as(&self.name, role).expect("the role can log in")
+    }
+
     /// A new session with settings of its own.
     pub fn session_with(&self, settings: &[(&str, &str)]) -> Session {
         let mut session = self.session();

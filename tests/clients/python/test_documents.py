@@ -132,6 +132,35 @@ def test_the_table_of_error_codes_is_the_view(database):
     assert table("README.md", ["code", "http_status"]) == expected
 
 
+HEALTH_MARK = "<!-- The rest is made of foreman.health_thresholds by UPDATE_DOCS=1 tests/clients/run.sh -k documents -->\n"
+
+
+def section(name, warn, fail, unit, direction, worst, from_version, on_standby, about, advice):
+    """A check's section of the page on health."""
+    onward, beyond = ("on", "more than") if direction == "above" else ("down", "less than")
+    said = [f"warns from {warn:,.0f} {unit} {onward}"]
+    said += [f"fails at {beyond} {fail:,.0f} {unit}"] if fail is not None else []
+    said += ["never fails"] if worst != "fail" else []
+    judged = ", ".join(said).capitalize() + "."
+    judged += f" Skipped before PostgreSQL {from_version}." if from_version > 15 else ""
+    judged += "" if on_standby else " Skipped on a standby."
+    paragraphs = [about, judged, f"What to do: {advice}"]
+    return f"\n### {name}\n\n" + "\n\n".join(textwrap.fill(p, 120, break_long_words=False) for p in paragraphs) + "\n"
+
+
+def test_the_documents_list_the_checks_as_they_are(database):
+    with database.session("postgres") as session:
+        checks = session.execute(
+            "SELECT name, warn, fail, unit, direction, worst, from_version, on_standby, about, advice "
+            'FROM foreman.health_thresholds ORDER BY name COLLATE "C"').fetchall()
+    page = ROOT / "docs" / "health.md"
+    by_hand, _ = page.read_text().split(HEALTH_MARK)
+    text = by_hand + HEALTH_MARK + "".join(section(*check) for check in checks)
+    if UPDATE:
+        page.write_text(text)
+    assert page.read_text() == text
+
+
 def settings():
     """The settings of a server that preloads, which knows them all: name, value and context."""
     with psycopg.connect(host=os.environ["FOREMAN_PRELOADED"], dbname="postgres", user="postgres") as session:
@@ -155,7 +184,7 @@ def test_the_table_of_levels_is_what_grant_access_grants(database):
         granted.setdefault(level, set()).add(name)
     shown = {words(row[0])[0]: set(words(row[1])) for row in table("README.md", ["level", "may"])}
     # Helpers of the views, which nobody calls by hand
-    helpers = {"health_grade", "read_call_stats", "read_floor_stats", "read_slow_calls", "read_metrics", "read_worker_status", "ready_in",
+    helpers = {"lease_end", "read_health_checks", "read_health_thresholds", "read_call_stats", "read_floor_stats", "read_slow_calls", "read_metrics", "read_worker_status", "ready_in",
                "figure_source", "live_figures", "ended_figures", "figures_since"}
     assert shown["producer"] == granted["producer"]
     assert shown["worker"] | shown["producer"] == granted["worker"] - helpers

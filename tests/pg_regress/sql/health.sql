@@ -4,18 +4,14 @@ CREATE EXTENSION pg_foreman;
 \pset null (null)
 
 -- What each check is measured against.
-SELECT name, warn, fail, unit, direction FROM foreman.health_thresholds ORDER BY name COLLATE "C";
+SELECT name, warn, fail, unit, direction, worst, source, enabled, muted_until, note
+FROM foreman.health_thresholds ORDER BY name COLLATE "C";
 
--- Exactly at a threshold is on its better side of fail, and on its worse side of warn.
-SELECT value, foreman.health_grade(value, 75, 90, 'above') AS status
-FROM unnest(ARRAY[0, 74.9, 75, 75.1, 89.9, 90, 90.1, 105, NULL]::float8[]) WITH ORDINALITY AS v (value, place)
-ORDER BY place;
-SELECT value, foreman.health_grade(value, 20, 10, 'below') AS status
-FROM unnest(ARRAY[20.1, 20, 10, 9.9]::float8[]) WITH ORDINALITY AS v (value, place)
-ORDER BY place;
--- Without a threshold for fail it never fails.
-SELECT foreman.health_grade(1e9, 10, NULL, 'above');
-
+-- Each says when it warns, what it is about and what to do; it fails after it has warned, and only where it may.
+SELECT name FROM foreman.health_thresholds
+WHERE warn IS NULL OR (fail IS NOT NULL) <> (worst = 'fail')
+    OR CASE direction WHEN 'above' THEN fail <= warn ELSE fail >= warn END
+    OR about !~ '^[A-Z].*\.$' OR advice !~ '^[A-Z].*\.$' OR name !~ '^[a-z_]+$';
 -- Every check has its thresholds, and every threshold its check.
 SELECT COALESCE(c.name, t.name) AS name, c.name IS NULL AS no_check, t.name IS NULL AS no_threshold
 FROM foreman.health_checks AS c FULL JOIN foreman.health_thresholds AS t ON t.name = c.name
@@ -24,7 +20,7 @@ WHERE c.name IS NULL OR t.name IS NULL;
 -- A row a check: what is well needs no remedy.
 SELECT name, status, value IS NOT NULL AS measured, unit, warn_threshold, fail_threshold, meaning <> '' AS explained,
        remedy, reason
-FROM foreman.health_checks ORDER BY name COLLATE "C";
+FROM foreman.health_checks WHERE name <> 'subtransaction_overflow' ORDER BY name COLLATE "C";
 
 SELECT database, role, application, state, sessions, oldest_seconds >= 0 AS has_an_age
 FROM foreman.connection_health WHERE database = current_database() AND state = 'active';
@@ -65,6 +61,37 @@ FROM foreman.db_health() AS health;
 UPDATE foreman.finished_rest SET finished_at = finished_at - interval '61 minutes';
 SELECT status, value FROM foreman.health_checks WHERE name = 'failed_jobs';
 
+-- What a check is measured against is the administrator's to say.
+SELECT r ->> 'status' AS status, r ->> 'error_code' AS error_code, r ->> 'message' AS message
+FROM (VALUES
+    (foreman.configure_check(NULL)),
+    (foreman.configure_check('no such check')),
+    (foreman.configure_check('failed_jobs', fail => 50)),
+    (foreman.configure_check('connections', warn => 95)),
+    (foreman.configure_check('partitions_ahead', warn => -1)),
+    (foreman.configure_check('connections', warn => 'NaN')),
+    (foreman.configure_check('connections', muted_until => 'infinity')),
+    (foreman.configure_check('connections', reset => NULL))) AS v (r);
+SELECT foreman.configure_check('oldest_ready_job', warn => 100000, note => 'nightly imports') - '{about,advice}'::text[] AS configured;
+SELECT status, warn_threshold FROM foreman.health_checks WHERE name = 'oldest_ready_job';
+SELECT foreman.configure_check('oldest_ready_job', warn => 60) - '{about,advice}'::text[] AS configured;
+-- A muted one is shown, and raises no alarm.
+SELECT foreman.configure_check('oldest_ready_job', muted_until => now() + interval '1 hour') ->> 'status' AS muted;
+SELECT status, muted FROM foreman.health_checks WHERE name = 'oldest_ready_job';
+SELECT health ->> 'status' AS status, health -> 'warnings' AS warnings, health -> 'complete' AS complete FROM foreman.db_health() AS health;
+SELECT foreman.configure_check('oldest_ready_job', muted_until => now()) ->> 'status' AS unmuted;
+SELECT foreman.db_health() ->> 'status' AS status;
+-- One that is switched off is skipped, and said to be.
+SELECT foreman.configure_check('oldest_ready_job', enabled => false) ->> 'status' AS disabled;
+SELECT status, value, reason FROM foreman.health_checks WHERE name = 'oldest_ready_job';
+SELECT health ->> 'status' AS status, health -> 'complete' AS complete, jsonb_path_query(health, '$.skipped[*] ? (@.name == "oldest_ready_job")') AS skipped
+FROM foreman.db_health() AS health;
+SELECT foreman.configure_check('oldest_ready_job', reset => true) - '{about,advice}'::text[] AS as_it_came;
+SELECT name, updated_by FROM foreman.health_threshold;
+
+-- Probes.
+SELECT foreman.is_live(), foreman.is_ready();
+
 -- A role that may read the views and not see other sessions is told so, with the grant that helps.
 CREATE ROLE regress_watcher;
 SELECT foreman.grant_access('regress_watcher', 'monitor') ->> 'status' AS granted;
@@ -78,6 +105,8 @@ RESET ROLE;
 GRANT pg_monitor TO regress_watcher;
 SET ROLE regress_watcher;
 SELECT status, value > 0 AS measured, reason FROM foreman.health_checks WHERE name = 'connections';
+SELECT foreman.is_live(), foreman.is_ready();
+SELECT foreman.configure_check('connections');
 RESET ROLE;
 -- Without a level there is nothing at all.
 CREATE ROLE regress_stranger;

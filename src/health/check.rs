@@ -1,0 +1,160 @@
+//! What a check is, and how what it measured is judged.
+
+use crate::pg::datum::Jsonb;
+use crate::pg::spi::{Connection, Statement};
+
+/// A check: one file in `checks/`, which nothing else has to know.
+pub struct Check {
+    /// Stable: dashboards and `foreman.configure_check` go by it.
+    pub name: &'static str,
+    pub unit: &'static str,
+    pub direction: Direction,
+    /// From here on it warns; `None`: never.
+    pub warn: Option<f64>,
+    /// Beyond this it fails; `None`: never.
+    pub fail: Option<f64>,
+    /// The most severe status that it may reach, whatever an administrator sets.
+    pub worst: Status,
+    /// The first major version of the server that can answer it.
+    pub from_version: i32,
+    /// Whether it says anything on a standby.
+    pub on_standby: bool,
+    /// What it measures.
+    pub about: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+    /// Measures, with the rights of whoever asks. `None` is no answer: unknown.
+    pub run: fn(&Connection) -> Option<Measure>,
+}
+
+/// Which side of a threshold is the bad one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Above,
+    Below,
+}
+
+/// How a check stands, worst first but for the last two, which say nothing of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Fail,
+    Warn,
+    Unknown,
+    Pass,
+    Skipped,
+}
+
+/// What a check found, of what the role that asks may see.
+#[derive(Debug, Default)]
+pub struct Measure {
+    pub value: Option<f64>,
+    /// What the value means here; without a value: that there is nothing here to be measured.
+    pub meaning: Option<String>,
+    /// What to do if it is too much.
+    pub remedy: Option<String>,
+    /// Whom it is about.
+    pub subjects: Option<Jsonb>,
+    /// Why something is hidden from the role.
+    pub reason: Option<String>,
+    /// The statement that reveals it.
+    pub reveal: Option<String>,
+    /// The one that is to blame, such as "pid 4711": checks that blame the same tell of one trouble.
+    pub culprit: Option<String>,
+}
+
+impl Measure {
+    /// What a statement answered: one row of value, meaning, remedy, subjects, reason, reveal and perhaps culprit.
+    pub fn of_row(connection: &Connection, statement: &Statement) -> Option<Measure> {
+        let rows = connection.run(statement, &[]);
+        let row = rows.first()?;
+        Some(Measure {
+            value: row.double(1),
+            meaning: row.text(2),
+            remedy: row.text(3),
+            subjects: row.jsonb(4),
+            reason: row.text(5),
+            reveal: row.text(6),
+            culprit: row.text(7),
+        })
+    }
+}
+
+impl Status {
+    /// As replies and views say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Fail => "fail",
+            Status::Warn => "warn",
+            Status::Unknown => "unknown",
+            Status::Pass => "pass",
+            Status::Skipped => "skipped",
+        }
+    }
+
+    /// As the document says it of the whole server or of a part.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Fail => "unhealthy",
+            Status::Warn => "degraded",
+            Status::Pass => "healthy",
+            Status::Unknown | Status::Skipped => "unknown",
+        }
+    }
+}
+
+impl Direction {
+    /// As views say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Above => "above",
+            Direction::Below => "below",
+        }
+    }
+
+    /// Whether `value` is beyond `threshold`, on its bad side.
+    pub fn is_beyond(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Direction::Above => value > threshold,
+            Direction::Below => value < threshold,
+        }
+    }
+}
+
+/// The status of a value: exactly at `warn` it warns, exactly at `fail` it still only warns.
+pub fn grade(value: f64, warn: Option<f64>, fail: Option<f64>, direction: Direction) -> Status {
+    if fail.is_some_and(|fail| direction.is_beyond(value, fail)) {
+        Status::Fail
+    } else if warn.is_some_and(|warn| value == warn || direction.is_beyond(value, warn)) {
+        Status::Warn
+    } else {
+        Status::Pass
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_at_warn_it_warns_and_exactly_at_fail_it_still_only_warns() {
+        for (value, status) in [
+            (0.0, Status::Pass),
+            (74.9, Status::Pass),
+            (75.0, Status::Warn),
+            (90.0, Status::Warn),
+            (90.1, Status::Fail),
+            (105.0, Status::Fail),
+        ] {
+            assert_eq!(grade(value, Some(75.0), Some(90.0), Direction::Above), status, "{value}");
+        }
+        for (value, status) in [(20.1, Status::Pass), (20.0, Status::Warn), (10.0, Status::Warn), (9.9, Status::Fail)] {
+            assert_eq!(grade(value, Some(20.0), Some(10.0), Direction::Below), status, "{value}");
+        }
+    }
+
+    #[test]
+    fn without_a_threshold_it_never_gets_there() {
+        assert_eq!(grade(1e9, Some(10.0), None, Direction::Above), Status::Warn);
+        assert_eq!(grade(1e9, None, None, Direction::Above), Status::Pass);
+    }
+}

@@ -1,0 +1,36 @@
+//! The checks, a file each. All of them are fast: they read shared memory, catalogs and our own tables, lock no table of
+//! a user's and wait for nobody.
+//!
+//! A check's statement answers one row of `value` (double precision), `meaning`, `remedy`, `subjects` (jsonb), `reason`,
+//! `reveal` and, where a single one is to blame, `culprit`. It reads with the rights of whoever asks: our tables by way of
+//! views and functions that the level `monitor` may use. A row without a value and with a meaning says that there is nothing
+//! to be measured here.
+
+use super::check::Check;
+
+macro_rules! checks {
+    ($($module:ident,)*) => {
+        $(mod $module;)*
+
+        /// All checks, causes before their effects: of those that blame the same one, the first is the cause.
+        pub static CHECKS: &[Check] = &[$($module::CHECK,)*];
+    };
+}
+
+checks! {
+    connections,
+    connection_limits,
+    idle_in_transaction,
+    prepared_transactions,
+    longest_transaction,
+    longest_query,
+    subtransaction_overflow,
+    blocked_sessions,
+    horizon,
+    background_worker,
+    overdue_leases,
+    partitions_ahead,
+    shared_tables,
+    oldest_ready_job,
+    failed_jobs,
+}

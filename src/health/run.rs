@@ -1,0 +1,151 @@
+//! Runs the checks: each apart from the others, so that one that can't be made costs only itself.
+
+use super::check::{Check, Measure, Status, grade};
+use super::checks::CHECKS;
+use super::thresholds::{self, Configured, Thresholds};
+use crate::error::Error;
+use crate::guard;
+use crate::pg::spi;
+use crate::pg::{activity, compat, xact};
+use std::time::{Duration, Instant};
+
+/// A lock that a check has to wait longer for, in milliseconds, is somebody's incident, which is when health is asked for.
+pub const LOCK_TIMEOUT: i32 = 50;
+/// After so long no further check is begun: some ten that all wait for a lock.
+const BUDGET: Duration = Duration::from_millis(500);
+
+/// What became of a check.
+pub struct Finding {
+    pub check: &'static Check,
+    pub thresholds: Thresholds,
+    pub status: Status,
+    /// What may be told of it.
+    pub measure: Measure,
+    /// The check that tells of the cause of what this one finds.
+    pub caused_by: Option<&'static str>,
+    /// The checks that tell of its effects.
+    pub causes: Vec<&'static str>,
+}
+
+/// What became of all checks.
+pub struct Findings {
+    /// Worst first, then by name.
+    pub list: Vec<Finding>,
+    /// Whether what an administrator has configured could be read; the built-in thresholds were in force if not.
+    pub configured: bool,
+}
+
+/// Makes all checks that can be made here.
+pub fn run() -> Findings {
+    // The server copies the sessions once a transaction: who polls in one would see the same figures for ever.
+    activity::look_anew();
+    let started = Instant::now();
+    let configured = probe(thresholds::configured);
+    let is_read = configured.is_ok();
+    let configured = configured.unwrap_or_default();
+    let mut list: Vec<Finding> = CHECKS.iter().map(|check| Finding::of(check, &configured, started)).collect();
+    link(&mut list);
+    list.sort_by_key(|finding| (finding.rank(), finding.check.name));
+    Findings { list, configured: is_read }
+}
+
+/// Joins the checks that blame the same one: the first that raises an alarm for it is the cause of the others.
+fn link(list: &mut [Finding]) {
+    for effect in 1..list.len() {
+        let (before, rest) = list.split_at_mut(effect);
+        let Some(effect) = rest.first_mut().filter(|effect| effect.is_alarm() && effect.measure.culprit.is_some())
+        else {
+            continue;
+        };
+        let blames_the_same =
+            |cause: &&mut Finding| cause.is_alarm() && cause.measure.culprit == effect.measure.culprit;
+        if let Some(cause) = before.iter_mut().find(blames_the_same) {
+            effect.caused_by = Some(cause.check.name);
+            cause.causes.push(effect.check.name);
+        }
+    }
+}
+
+/// A step that may fail for itself alone.
+pub fn probe<T>(step: impl Fn() -> T) -> Result<T, Error> {
+    guard::probe(LOCK_TIMEOUT, step)
+}
+
+/// Why a check is not made here, if it isn't.
+fn why_skipped(check: &Check, thresholds: &Thresholds) -> Option<String> {
+    if !thresholds.enabled {
+        return Some(thresholds.note.clone().unwrap_or_else(|| "disabled by foreman.configure_check".to_owned()));
+    }
+    if compat::MAJOR_VERSION < check.from_version {
+        return Some(format!("PostgreSQL {} and later can tell", check.from_version));
+    }
+    (xact::in_recovery() && !check.on_standby).then(|| "says nothing on a standby".to_owned())
+}
+
+impl Finding {
+    /// Makes a check.
+    fn of(check: &'static Check, configured: &Configured, started: Instant) -> Finding {
+        let thresholds = Thresholds::of(check, configured);
+        if let Some(reason) = why_skipped(check, &thresholds) {
+            return Finding::new(check, thresholds, Status::Skipped, Measure::because(reason));
+        }
+        let measure = if started.elapsed() > BUDGET {
+            Measure::because(format!("the checks before it took more than {} ms", BUDGET.as_millis()))
+        } else {
+            measured(check)
+        };
+        Finding::new(check, thresholds, Status::Unknown, measure).judged()
+    }
+
+    /// One that is linked to no other.
+    fn new(check: &'static Check, thresholds: Thresholds, status: Status, measure: Measure) -> Finding {
+        Finding { check, thresholds, status, measure, caused_by: None, causes: Vec::new() }
+    }
+
+    /// What is visible can be bad enough already; only what looks well is in doubt where something is hidden.
+    fn judged(mut self) -> Finding {
+        let Thresholds { warn, fail, .. } = self.thresholds;
+        self.status = match self.measure.value.map(|value| grade(value, warn, fail, self.check.direction)) {
+            None if self.measure.meaning.is_some() => Status::Skipped,
+            None => Status::Unknown,
+            Some(Status::Pass) if self.measure.reason.is_some() => Status::Unknown,
+            Some(status) => status.max(self.check.worst),
+        };
+        match self.status {
+            Status::Skipped => self.measure = Measure::because(self.measure.meaning.unwrap_or_default()),
+            Status::Unknown => {
+                let Measure { reason, reveal, .. } = self.measure;
+                self.measure = Measure { reason, remedy: reveal, ..Measure::default() };
+            }
+            Status::Pass => self.measure.remedy = None,
+            Status::Warn | Status::Fail => {}
+        }
+        self
+    }
+
+    /// Whether it warns or fails, and nobody has asked for silence.
+    pub fn is_alarm(&self) -> bool {
+        self.status <= Status::Warn && !self.thresholds.muted
+    }
+
+    /// Its place among the others: a muted one is told with those that pass.
+    fn rank(&self) -> Status {
+        if self.thresholds.muted { self.status.max(Status::Pass) } else { self.status }
+    }
+}
+
+impl Measure {
+    /// Nothing was measured, for this reason.
+    fn because(reason: String) -> Measure {
+        Measure { reason: Some(reason), ..Measure::default() }
+    }
+}
+
+/// What a check measures, or why it could not.
+fn measured(check: &Check) -> Measure {
+    match probe(|| spi::connect(|connection| (check.run)(connection))) {
+        Ok(Some(measure)) => measure,
+        Ok(None) => Measure::because("the server gave no answer".to_owned()),
+        Err(error) => Measure::because(format!("the check failed with {}: {error}", error.sqlstate())),
+    }
+}

@@ -1,0 +1,393 @@
+//! Each fault is injected for real, and told by its check alone: the right one turns, names the one to blame, and what it
+//! says, executed, cures it. Of checks that tell of one trouble, only the cause is a warning.
+//!
+//! Thresholds are set so low that a fault need not last for minutes.
+
+use std::time::{Duration, Instant};
+
+use foreman_tests::{Cluster, Database, Reply, Running, Session, Value, sqlstate, wait_until};
+
+/// The checks of a document that warn or fail, in the order of their names.
+fn alarms(health: &Value) -> Vec<&str> {
+    let checks = health["checks"].as_array().expect("checks");
+    let bad = checks.iter().filter(|check| check["status"] == "warn" || check["status"] == "fail");
+    let mut names: Vec<&str> = bad.map(|check| check["name"].as_str().expect("a name")).collect();
+    names.sort_unstable();
+    names
+}
+
+/// One check of a document.
+#[track_caller]
+fn check<'h>(health: &'h Value, name: &str) -> &'h Value {
+    let checks = health["checks"].as_array().expect("checks");
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name} in {health:#}"))
+}
+
+/// A session that asks, for which these checks warn from so little on.
+fn asking(db: &Database, thresholds: &[(&str, f64)]) -> Session {
+    let mut session = db.session();
+    for (name, warn) in thresholds {
+        session.call(&format!("configure_check('{name}', warn => {warn})")).succeeded();
+    }
+    session
+}
+
+/// Waits until exactly these checks raise an alarm, and hands back the document.
+#[track_caller]
+fn await_alarms(asking: &mut Session, expected: &[&str]) -> Value {
+    let mut health = Value::Null;
+    wait_until(&format!("alarms of {expected:?}"), || {
+        health = asking.call("db_health()");
+        alarms(&health) == expected
+    });
+    assert_eq!(health["status"], if expected.is_empty() { "healthy" } else { "degraded" }, "{health:#}");
+    assert_eq!(health["complete"], true, "{health:#}");
+    health
+}
+
+/// Does what a check says, after which nothing is left to warn of.
+#[track_caller]
+fn cure(asking: &mut Session, health: &Value, name: &str) {
+    let remedy = check(health, name)["remedy"].as_str().unwrap_or_else(|| panic!("a remedy in {health:#}"));
+    asking.run(remedy);
+    let health = await_alarms(asking, &[]);
+    assert_eq!(health["warnings"], Value::Array(Vec::new()), "{health:#}");
+}
+
+/// The one warning, which begins with the cause and names the one to blame.
+#[track_caller]
+fn one_warning(health: &Value, cause: &str, culprit: &str, effects: &[&str]) {
+    let [warning] = health["warnings"].as_array().expect("warnings").as_slice() else {
+        panic!("one warning in {health:#}")
+    };
+    let sentences: Vec<&str> = warning.as_str().expect("a text").split(" → ").collect();
+    let names: Vec<&str> = sentences.iter().map(|sentence| sentence.split(": ").next().expect("a name")).collect();
+    assert_eq!(names, [&[cause][..], effects].concat(), "{warning}");
+    assert!(sentences.iter().all(|sentence| sentence.contains(culprit)), "{culprit} in {warning}");
+    for effect in effects {
+        assert_eq!(check(health, effect)["caused_by"], cause, "{health:#}");
+    }
+    assert_eq!(check(health, cause)["causes"], Value::from(effects.to_vec()), "{health:#}");
+}
+
+/// A table with a row, and a session that waits for whoever has it locked.
+fn table_with_a_row(session: &mut Session) {
+    session.run("CREATE TABLE held (n int); INSERT INTO held VALUES (0)");
+}
+
+fn waiter(db: &Database) -> Running<()> {
+    let waiting = db.session().background(|s| s.run("UPDATE held SET n = 2"));
+    db.await_blocked(waiting.pid);
+    waiting
+}
+
+/// Lets transactions go by.
+fn use_up_transactions(session: &mut Session) {
+    session.run("DO $$ BEGIN FOR n IN 1..30 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$");
+}
+
+#[test]
+fn an_idle_transaction_that_pins_the_horizon_and_blocks_others_is_one_warning_and_its_remedy_cures_all() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(
+        &db,
+        &[("idle_in_transaction", 0.1), ("longest_transaction", 0.1), ("blocked_sessions", 0.1), ("horizon", 20.0)],
+    );
+    table_with_a_row(&mut asking);
+    let mut idle = db.session();
+    idle.run("BEGIN; UPDATE held SET n = 1");
+    let waiting = waiter(&db);
+    use_up_transactions(&mut asking);
+
+    let effects = ["longest_transaction", "blocked_sessions", "horizon"];
+    let mut all = vec!["idle_in_transaction"];
+    all.extend(effects);
+    all.sort_unstable();
+    let health = await_alarms(&mut asking, &all);
+    one_warning(&health, "idle_in_transaction", &format!("pid {}", idle.pid()), &effects);
+    cure(&mut asking, &health, "idle_in_transaction");
+    db.await_gone(idle.pid());
+    waiting.finish();
+}
+
+#[test]
+fn a_prepared_transaction_that_blocks_is_named_by_its_gid() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("prepared_transactions", 0.1), ("blocked_sessions", 0.1), ("horizon", 20.0)]);
+    table_with_a_row(&mut asking);
+    db.session().run("BEGIN; UPDATE held SET n = 1; PREPARE TRANSACTION 'two''phase'");
+    // Another one, which is not to blame for the wait.
+    db.session().run("BEGIN; CREATE TABLE elsewhere (n int); PREPARE TRANSACTION 'other'");
+    let waiting = waiter(&db);
+    use_up_transactions(&mut asking);
+
+    let health = await_alarms(&mut asking, &["blocked_sessions", "horizon", "prepared_transactions"]);
+    one_warning(&health, "prepared_transactions", "'two''phase'", &["blocked_sessions", "horizon"]);
+    asking.run("ROLLBACK PREPARED 'other'");
+    cure(&mut asking, &health, "blocked_sessions");
+    waiting.finish();
+}
+
+#[test]
+fn a_table_lock_of_a_prepared_transaction_is_told_of_too() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("blocked_sessions", 0.1)]);
+    table_with_a_row(&mut asking);
+    db.session().run("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'locks'");
+    let waiting = waiter(&db);
+    let health = await_alarms(&mut asking, &["blocked_sessions"]);
+    one_warning(&health, "blocked_sessions", "prepared transaction 'locks'", &[]);
+    cure(&mut asking, &health, "blocked_sessions");
+    waiting.finish();
+}
+
+#[test]
+fn two_hundred_that_wait_for_one_row_are_one_root_and_told_at_once() {
+    let cluster = Cluster::start(&["max_connections = 250"]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("blocked_sessions", 0.1), ("connections", 88.0)]);
+    table_with_a_row(&mut asking);
+    let mut holder = db.session();
+    holder.run("BEGIN; UPDATE held SET n = 1");
+    let waiting: Vec<_> = (0..200).map(|_| db.session().background(|s| s.run("UPDATE held SET n = 2"))).collect();
+    wait_until("all to wait", || db.see::<i64>("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") == 200);
+    let started = Instant::now();
+    let health = await_alarms(&mut asking, &["blocked_sessions"]);
+    let took = started.elapsed();
+    println!("db_health() with 200 waiters on one row: {} ms", took.as_millis());
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let subjects = &check(&health, "blocked_sessions")["subjects"];
+    let roots = subjects["roots"].as_array().expect("roots");
+    assert_eq!(roots.len(), 1, "{subjects:#}");
+    assert_eq!((&roots[0]["pid"], &roots[0]["blocks"]), (&holder.pid().into(), &200.into()), "{subjects:#}");
+    cure(&mut asking, &health, "blocked_sessions");
+    waiting.into_iter().for_each(|waiting| drop(waiting.finish()));
+}
+
+#[test]
+fn a_chain_is_told_by_its_root_with_its_depth() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("blocked_sessions", 0.1)]);
+    asking.run("CREATE TABLE a (n int); CREATE TABLE b (n int); CREATE TABLE c (n int)");
+    let mut root = db.session();
+    root.run("BEGIN; LOCK TABLE a");
+    let link = |holds: &str, wants: &str| {
+        let mut session = db.session();
+        session.run(&format!("BEGIN; LOCK TABLE {holds}"));
+        let sql = format!("LOCK TABLE {wants}");
+        let waiting = session.background(move |s| s.run(&sql));
+        db.await_blocked(waiting.pid);
+        waiting
+    };
+    let (one, two) = (link("b", "a"), link("c", "b"));
+    let three = db.session().background(|s| s.run("SELECT * FROM c"));
+    db.await_blocked(three.pid);
+    let health = await_alarms(&mut asking, &["blocked_sessions"]);
+    one_warning(&health, "blocked_sessions", &format!("pid {}", root.pid()), &[]);
+    let row = "SELECT format('%s %s %s', holder, blocks, depth) FROM foreman.blocking";
+    assert_eq!(asking.one::<String>(row, &[]), format!("pid {} 3 3", root.pid()));
+    asking.run(check(&health, "blocked_sessions")["remedy"].as_str().expect("a remedy"));
+    for waiting in [one, two] {
+        let (mut session, ()) = waiting.finish();
+        session.run("COMMIT");
+    }
+    three.finish();
+    await_alarms(&mut asking, &[]);
+}
+
+#[test]
+fn a_statement_that_runs_for_long_is_told_and_can_be_cancelled() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("longest_query", 0.1)]);
+    let slow = db.session().background(|s| s.try_run("SELECT pg_sleep(60)"));
+    let health = await_alarms(&mut asking, &["longest_query"]);
+    one_warning(&health, "longest_query", &format!("pid {}", slow.pid), &[]);
+    cure(&mut asking, &health, "longest_query");
+    let (mut session, outcome) = slow.finish();
+    assert_eq!(sqlstate(&outcome.expect_err("cancelled")), "57014");
+    session.run("SELECT 1");
+}
+
+#[test]
+fn a_worker_that_waits_for_jobs_is_no_long_statement() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[]);
+    let waiting = db.session().background(|s| s.run("CALL foreman.wait_for_jobs('{mail}', 3)"));
+    // Without preload it looks anew after pauses of a second at most, each time in a new transaction.
+    let age = format!("SELECT coalesce(query_seconds, 0) FROM foreman.client_sessions WHERE pid = {}", waiting.pid);
+    let mut oldest: f64 = 0.0;
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(3) {
+        oldest = oldest.max(asking.one(&age, &[]));
+    }
+    waiting.finish();
+    assert!(oldest < 2.5, "{oldest} s");
+}
+
+#[test]
+fn a_remedy_does_not_hit_what_the_process_does_later() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("idle_in_transaction", 0.1)]);
+    let mut idle = db.session();
+    idle.run("BEGIN; SELECT 1");
+    let health = await_alarms(&mut asking, &["idle_in_transaction"]);
+    idle.run("COMMIT; BEGIN; SELECT 1");
+    asking.run(check(&health, "idle_in_transaction")["remedy"].as_str().expect("a remedy"));
+    idle.run("COMMIT");
+}
+
+#[test]
+fn the_limit_of_a_role_or_of_a_database_that_fills_is_told_and_can_be_raised() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[]);
+    asking.run("CREATE ROLE \"app one\" LOGIN CONNECTION LIMIT 4");
+    let _sessions: Vec<_> = (0..3).map(|_| db.session_as("app one")).collect();
+    let health = await_alarms(&mut asking, &["connection_limits"]);
+    one_warning(&health, "connection_limits", "role \"app one\" has 3 of the 4", &[]);
+    cure(&mut asking, &health, "connection_limits");
+    // The superuser's sessions do not count.
+    asking.run(&format!("ALTER DATABASE {} CONNECTION LIMIT 4", db.name()));
+    let health = await_alarms(&mut asking, &["connection_limits"]);
+    one_warning(&health, "connection_limits", db.name(), &[]);
+    cure(&mut asking, &health, "connection_limits");
+}
+
+/// The view's rows, each as its holder and whether it echoes another.
+fn holders(session: &mut Session) -> Vec<(String, bool)> {
+    let rows = session.query("SELECT holder, is_echo FROM foreman.horizon", &[]).expect("the view can be read");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[test]
+fn a_standbys_query_pins_by_its_slot_which_is_no_more_than_an_echo_beside_a_session_that_is_as_old() {
+    let primary = Cluster::start(&["wal_level = replica"]);
+    let db = primary.database();
+    let mut asking = asking(&db, &[("horizon", 20.0)]);
+    asking.run("SELECT pg_create_physical_replication_slot('stby')");
+    let standby = primary.standby(&[
+        "primary_slot_name = 'stby'",
+        "hot_standby_feedback = on",
+        "wal_receiver_status_interval = 1",
+    ]);
+    standby.catch_up_with(&primary);
+    let slot = || ("slot stby".to_owned(), false);
+
+    // A session of the standby is what holds it: here it is the slot's.
+    let mut query = standby.existing_database(db.name()).session();
+    query.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class");
+    wait_until("the feedback", || {
+        use_up_transactions(&mut asking);
+        holders(&mut asking) == [slot()] && alarms(&asking.call("db_health()")) == ["horizon"]
+    });
+    let health = asking.call("db_health()");
+    one_warning(&health, "horizon", "slot stby", &[]);
+
+    // An older one here, of which the standby's is an echo once its own has ended.
+    let mut session = db.session();
+    session.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class; SELECT txid_current()");
+    use_up_transactions(&mut asking);
+    standby.catch_up_with(&primary);
+    query.run("COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class");
+    let pid = format!("pid {}", session.pid());
+    wait_until("the echo", || {
+        use_up_transactions(&mut asking);
+        holders(&mut asking) == [(pid.clone(), false), ("slot stby".to_owned(), true)]
+    });
+    one_warning(&asking.call("db_health()"), "horizon", &pid, &[]);
+    session.run("COMMIT");
+    query.run("COMMIT");
+
+    // A slot whose standby is gone for good.
+    query.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class");
+    wait_until("the feedback", || {
+        use_up_transactions(&mut asking);
+        alarms(&asking.call("db_health()")) == ["horizon"]
+    });
+    drop(query);
+    standby.stop("immediate");
+    wait_until("the slot to be inactive", || db.see("SELECT NOT active FROM pg_replication_slots"));
+    let health = await_alarms(&mut asking, &["horizon"]);
+    cure(&mut asking, &health, "horizon");
+    assert_eq!(db.see::<i64>("SELECT count(*) FROM pg_replication_slots"), 0);
+}
+
+#[test]
+fn what_is_held_in_another_database_is_no_alarm_here() {
+    let cluster = Cluster::start(&[]);
+    let (db, other) = (cluster.database(), cluster.database());
+    let mut asking = asking(&db, &[("horizon", 20.0)]);
+    let mut elsewhere = other.session();
+    elsewhere.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class");
+    use_up_transactions(&mut asking);
+    let health = await_alarms(&mut asking, &[]);
+    assert_eq!(check(&health, "horizon")["value"], 0, "{health:#}");
+    assert_eq!(holders(&mut asking), [(format!("pid {}", elsewhere.pid()), false)]);
+    let affects: String = asking.one("SELECT affects FROM foreman.horizon", &[]);
+    assert_eq!(affects, other.name());
+}
+
+#[test]
+fn a_lease_that_nobody_takes_back_is_overdue() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("overdue_leases", 0.2)]);
+    asking.call("create_job('mail')").succeeded();
+    asking.call("claim_jobs('mail', lease_seconds => 0.1)").succeeded();
+    let health = await_alarms(&mut asking, &["overdue_leases"]);
+    cure(&mut asking, &health, "overdue_leases");
+}
+
+#[test]
+fn jobs_that_ended_and_wait_for_a_partition_are_told_of() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[]);
+    let job = asking.call("create_job('mail')").succeeded().job_id();
+    asking.call(&format!("update_job_success({job})")).succeeded();
+    asking.run("UPDATE foreman.finished_rest SET finished_at = finished_at - interval '5 days'");
+    let health = await_alarms(&mut asking, &["partitions_ahead"]);
+    cure(&mut asking, &health, "partitions_ahead");
+    asking.run("DELETE FROM foreman.finished_day WHERE day > now() + interval '2 days'");
+    await_alarms(&mut asking, &["partitions_ahead"]);
+}
+
+#[test]
+fn a_background_worker_that_does_not_come_is_missed() {
+    let cluster = Cluster::start(&["shared_preload_libraries = 'pg_foreman'", "foreman.upkeep_interval = '100ms'"]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("background_worker", 0.5)]);
+    asking.call("create_job('mail')").succeeded();
+    wait_until("the worker's first visit", || db.see("SELECT count(*) > 0 FROM foreman.worker_status"));
+    await_alarms(&mut asking, &[]);
+    let launcher: i32 = db.see("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pg_foreman launcher'");
+    foreman_tests::process::signal("STOP", &[launcher as u32]);
+    await_alarms(&mut asking, &["background_worker"]);
+    foreman_tests::process::signal("CONT", &[launcher as u32]);
+    await_alarms(&mut asking, &[]);
+}
+
+#[test]
+fn a_table_in_shared_memory_that_is_full_is_told_of() {
+    let cluster = Cluster::start(&[
+        "shared_preload_libraries = 'pg_foreman'",
+        "foreman.max_workers = 0",
+        "foreman.max_tracked_queues = 16",
+    ]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[]);
+    await_alarms(&mut asking, &[]);
+    for n in 0..64 {
+        asking.call(&format!("create_job('q{n}')")).succeeded();
+        asking.call(&format!("claim_jobs('q{n}')")).succeeded();
+    }
+    let health = await_alarms(&mut asking, &["shared_tables"]);
+    one_warning(&health, "shared_tables", "foreman.max_tracked_queues", &[]);
+}
