@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 /// rows written by hand) is found that late. The background worker, where there is one, looks more often, with less to do
 /// than as many processes that were long asleep.
 const LONGEST: i64 = 15_000_000;
+/// Whoever was woken for a job has begun to take it by then, in microseconds.
+const TAKEN_WITHIN: i64 = 1_000_000;
 /// The first pause where nobody wakes us; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause where nobody wakes us, so that a delayed job is no more than that late.
@@ -129,12 +131,12 @@ pub fn look_for_all() -> Result<Reply, Error> {
     let mut woken = 0;
     let (queues, now) = (wakes::waited_for(), xact::clock());
     if let Some(rows) = (!queues.is_empty()).then(|| Rows::to_read(&LIVE_JOB)).flatten() {
-        for found in queues.iter().map_while(|queue| walk_one(&rows, *queue, now)) {
+        for found in queues.iter().map_while(|queue| walk_one(&rows, *queue, now - TAKEN_WITHIN)) {
             if found.jobs > 0 {
                 wakes::job_made_ready(found.queue);
                 woken += 1;
             }
-            wakes::has_been_looked_at(found.queue, now, found.next_due);
+            wakes::has_been_looked_at(found.queue, now, found.next_due.filter(|due| *due > now));
         }
     }
     Ok(Reply::success().field("queues_woken", woken))
