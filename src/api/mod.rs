@@ -52,7 +52,9 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/80_comments.sql",
     name = "comments",
+    // The procedures among them are made by the files before.
     requires = [
+        "views",
         access::grant_access,
         diagnostics::check,
         diagnostics::read_call_stats,
