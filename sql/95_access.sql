@@ -29,6 +29,7 @@ WITH function_level (level, name) AS (
         ('monitor', 'health_threshold'), ('monitor', 'partition_outlook'), ('monitor', 'queue_names'), ('monitor', 'horizon'), ('monitor', 'horizon_holders'),
         ('monitor', 'lease_outlook'), ('monitor', 'blocking'), ('monitor', 'queue_health'),
         ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),
+        ('monitor', 'transaction_ages'), ('monitor', 'slots'), ('monitor', 'replication'),
         ('admin', 'jobs'),
         ('admin', 'setting_history')
 ), own (level, kind, object) AS (

@@ -44,10 +44,11 @@ extension_sql_file!(
     name = "health",
     requires = ["figures", health::db_health, health::read_health_checks, health::read_health_thresholds]
 );
+extension_sql_file!("../../sql/41_server.sql", name = "server", requires = ["health"]);
 extension_sql_file!(
     "../../sql/50_views.sql",
     name = "views",
-    requires = ["health", diagnostics::read_call_stats, diagnostics::read_floor_stats]
+    requires = ["server", diagnostics::read_call_stats, diagnostics::read_floor_stats]
 );
 extension_sql_file!(
     "../../sql/80_comments.sql",

@@ -31,6 +31,7 @@ mod protocol_model;
 mod queues;
 mod relaxed_claims;
 mod reused_keys;
+mod server_health;
 mod server_log;
 mod settings;
 mod side_rescue;
