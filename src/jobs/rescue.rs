@@ -9,10 +9,10 @@ use crate::guard;
 use crate::pg::datum::{Text, Timestamptz};
 use crate::pg::lock_timeout::{self, Bound};
 use crate::pg::spi::{self, Connection, Statement};
-use crate::pg::xact;
+use crate::pg::{process, xact};
 use crate::reply::Reply;
-use crate::shared::leases;
 use crate::shared::rescues::{self, Look};
+use crate::shared::{leases, samples};
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -131,9 +131,13 @@ fn rescue(connection: &Connection, max_jobs: i32, since: i64) -> Rescued {
     };
     let returns: Vec<Return> = others.iter().map(back).collect();
     let count = |status: Status| ended.iter().filter(|ended| ended.to == status).count() as i64;
-    Rescued {
+    let rescued = Rescued {
         pending: settle::give_back(connection, &returns, true).len() as i64,
         failed: count(Status::Failed),
         cancelled: count(Status::Cancelled),
+    };
+    if rescued.total() > 0 {
+        samples::count_rescued(process::database(), now, rescued.total());
     }
+    rescued
 }

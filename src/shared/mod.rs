@@ -7,6 +7,7 @@ mod lease;
 pub mod leases;
 pub mod relaxed;
 pub mod rescues;
+pub mod samples;
 mod waiters;
 pub mod wakes;
 pub mod workers;
@@ -23,6 +24,7 @@ struct Area {
     leases: leases::Table,
     relaxed: relaxed::Table,
     rescues: rescues::Table,
+    samples: samples::Table,
     wakes: wakes::Table,
     workers: workers::Table,
 }

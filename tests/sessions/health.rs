@@ -227,11 +227,12 @@ fn a_table_of_ours_that_is_locked_costs_a_probe_a_moment_and_only_what_is_read_f
     let mut asking = db.session();
     let mut locker = db.session();
     // What these clusters have switched off is made all the same where nobody can read that.
+    let rates = "cache_hits,deadlocks,requested_checkpoints,rescued_jobs,rollbacks,temp_files,unworked_jobs";
     for (table, unknown, stats, warns) in [
         ("live_job", "oldest_ready_job,overdue_leases", false, ""),
         ("finished_day", "failed_jobs,partitions_ahead", false, ""),
         // The built-in thresholds are in force then, which nobody is to take for those configured.
-        ("health_threshold", "", true, "durability"),
+        ("health_threshold", rates, true, "durability"),
     ] {
         locker.run(&format!("BEGIN; LOCK TABLE foreman.{table} IN ACCESS EXCLUSIVE MODE"));
         let started = Instant::now();

@@ -29,6 +29,7 @@ mod payloads;
 mod plans;
 mod protocol_model;
 mod queues;
+mod rates;
 mod relaxed_claims;
 mod reused_keys;
 mod server_health;

@@ -40,11 +40,12 @@ statement_timeout = '120s'
 log_statement = 'none'
 ";
 
-/// Checks that find what is so of these clusters and of the machine, are switched
+/// Checks that find what is so of these clusters and of the machine, or that take a minute to know anything, are switched
 /// off; a test of one of them switches it on.
 const UNCHECKED: &str = "
 SELECT foreman.check(foreman.configure_check(name, enabled => false))
-FROM unnest('{durability, disk_space}'::text[]) AS name
+FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
+              requested_checkpoints, rescued_jobs, unworked_jobs}'::text[]) AS name
 ";
 
 pub struct Cluster {

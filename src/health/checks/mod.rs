@@ -46,4 +46,12 @@ checks! {
     recovery_paused,
     replication_delay,
     replication_backlog,
+    standby_conflicts,
+    deadlocks,
+    rollbacks,
+    temp_files,
+    cache_hits,
+    requested_checkpoints,
+    rescued_jobs,
+    unworked_jobs,
 }

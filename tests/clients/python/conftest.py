@@ -55,10 +55,11 @@ def wait_for(fact, seconds=20):
         time.sleep(0.02)
 
 
-# Checks that find what is so of these clusters and of the machine
+# Checks that find what is so of these clusters and of the machine, or that take a minute to know anything
 UNCHECKED = """
     SELECT foreman.check(foreman.configure_check(name, enabled => false))
-    FROM unnest('{durability, disk_space}'::text[]) AS name"""
+    FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
+                  requested_checkpoints, rescued_jobs, unworked_jobs}'::text[]) AS name"""
 
 
 def make_template():
