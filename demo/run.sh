@@ -55,7 +55,8 @@ wait_until() {
 
 "$cluster" remove demo
 # The server keeps 3 of the 43 connections for superusers: 40 make the percentages of part 7 easy to read.
-"$cluster" start demo "shared_preload_libraries = 'pg_foreman'" 'max_connections = 43'
+# Without fsync, as the tests' clusters are, no server is healthy.
+"$cluster" start demo "shared_preload_libraries = 'pg_foreman'" 'max_connections = 43' 'fsync = on' 'full_page_writes = on'
 eval "$("$cluster" env demo)"
 printf '\nA private server of PostgreSQL %s runs. It takes no port.\n\n' "$PG"
 

@@ -30,6 +30,7 @@ WITH function_level (level, name) AS (
         ('monitor', 'lease_outlook'), ('monitor', 'blocking'), ('monitor', 'queue_health'),
         ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),
         ('monitor', 'slow_calls'), ('monitor', 'metric_samples'), ('monitor', 'metric_families'),
+        ('monitor', 'transaction_ages'), ('monitor', 'slots'), ('monitor', 'replication'),
         ('admin', 'jobs'),
         ('admin', 'setting_history')
 ), own (level, kind, object) AS (

@@ -33,6 +33,8 @@ static UPKEEP_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 /// 50 ms: less than anybody notices, and 20 of the cluster's NOTIFY locks a second at most.
 static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(50);
+/// A minute: 120 of them are kept, and nobody is told of a trouble much sooner.
+static SAMPLE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Ten minutes: a job that takes the server down has used up its attempts by then.
 static RELAX_CLAIMS_AFTER: GucSetting<i32> = GucSetting::<i32>::new(600);
 /// 256: 2 MB.
@@ -175,6 +177,11 @@ pub fn notify_interval() -> Duration {
     Duration::from_millis(u64::from(NOTIFY_INTERVAL.get().unsigned_abs()))
 }
 
+/// Between two readings of the counters that rates are told of.
+pub fn sample_interval() -> Duration {
+    Duration::from_millis(u64::from(SAMPLE_INTERVAL.get().unsigned_abs()))
+}
+
 /// Milliseconds as a duration; 0 is none.
 fn positive(milliseconds: i32) -> Option<Duration> {
     u64::try_from(milliseconds).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
@@ -301,6 +308,16 @@ pub fn register() {
         &NOTIFY_INTERVAL,
         1,
         60_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"foreman.sample_interval",
+        c"The time between two readings of the counters that health tells as rates; the last 120 are kept.",
+        c"Takes preloading.",
+        &SAMPLE_INTERVAL,
+        100,
+        3_600_000,
         GucContext::Sighup,
         GucFlags::UNIT_MS,
     );

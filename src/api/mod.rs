@@ -45,10 +45,11 @@ extension_sql_file!(
     name = "health",
     requires = ["figures", health::db_health, health::read_health_checks, health::read_health_thresholds]
 );
+extension_sql_file!("../../sql/41_server.sql", name = "server", requires = ["health"]);
 extension_sql_file!(
     "../../sql/50_views.sql",
     name = "views",
-    requires = ["health", diagnostics::read_call_stats, diagnostics::read_floor_stats, diagnostics::read_slow_calls]
+    requires = ["server", diagnostics::read_call_stats, diagnostics::read_floor_stats, diagnostics::read_slow_calls]
 );
 extension_sql_file!(
     "../../sql/55_metrics.sql",
@@ -58,7 +59,9 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/80_comments.sql",
     name = "comments",
+    // The procedures among them are made by the files before.
     requires = [
+        "views",
         access::grant_access,
         diagnostics::check,
         diagnostics::read_call_stats,

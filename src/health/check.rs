@@ -1,7 +1,7 @@
 //! What a check is, and how what it measured is judged.
 
 use crate::pg::datum::Jsonb;
-use crate::pg::spi::{Connection, Statement};
+use crate::pg::spi::{Bind, Connection, Statement};
 
 /// A check: one file in `checks/`, which nothing else has to know.
 pub struct Check {
@@ -65,7 +65,12 @@ pub struct Measure {
 impl Measure {
     /// What a statement answered: one row of value, meaning, remedy, subjects, reason, reveal and perhaps culprit.
     pub fn of_row(connection: &Connection, statement: &Statement) -> Option<Measure> {
-        let rows = connection.run(statement, &[]);
+        Measure::of_answer(connection, statement, &[])
+    }
+
+    /// The same of one that is told something.
+    pub fn of_answer(connection: &Connection, statement: &Statement, parameters: &[&dyn Bind]) -> Option<Measure> {
+        let rows = connection.run(statement, parameters);
         let row = rows.first()?;
         Some(Measure {
             value: row.double(1),

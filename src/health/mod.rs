@@ -2,7 +2,9 @@
 
 mod check;
 mod checks;
+mod rates;
 mod run;
+pub mod samples;
 pub mod thresholds;
 
 use crate::pg::document::Member;

@@ -2,11 +2,12 @@
 
 use super::check::{Check, Measure, Status, grade};
 use super::checks::CHECKS;
+use super::samples;
 use super::thresholds::{self, Configured, Thresholds};
 use crate::error::Error;
 use crate::guard;
 use crate::pg::spi;
-use crate::pg::{activity, compat, xact};
+use crate::pg::{activity, compat, process, xact};
 use std::time::{Duration, Instant};
 
 /// A lock that a check has to wait longer for, in milliseconds, is somebody's incident, which is when health is asked for.
@@ -40,6 +41,10 @@ pub fn run() -> Findings {
     // The server copies the sessions once a transaction: who polls in one would see the same figures for ever.
     activity::look_anew();
     let started = Instant::now();
+    // Where no background worker takes readings, whoever asks does. Without one, rates are unknown.
+    if samples::is_due(process::database()) {
+        let _ = probe(samples::take);
+    }
     let configured = probe(thresholds::configured);
     let is_read = configured.is_ok();
     let configured = configured.unwrap_or_default();

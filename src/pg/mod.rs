@@ -5,6 +5,7 @@ pub mod brief_lock;
 pub mod compat;
 pub mod databases;
 pub mod datum;
+pub mod disk;
 pub mod document;
 pub mod error_context;
 pub mod flush;

@@ -7,6 +7,7 @@ mod lease;
 pub mod leases;
 pub mod relaxed;
 pub mod rescues;
+pub mod samples;
 pub mod slow_calls;
 pub mod tally;
 mod waiters;
@@ -25,6 +26,7 @@ struct Area {
     leases: leases::Table,
     relaxed: relaxed::Table,
     rescues: rescues::Table,
+    samples: samples::Table,
     slow_calls: slow_calls::Table,
     tally: tally::Table,
     wakes: wakes::Table,

@@ -5,6 +5,7 @@ use super::process;
 use crate::error::{Code, Error};
 use crate::guard;
 use crate::guc;
+use crate::health::samples;
 use crate::jobs::{ready, upkeep};
 use crate::pg::identity::Identity;
 use crate::pg::spi::{self, Statement};
@@ -85,6 +86,7 @@ impl Visit {
         if with_upkeep {
             self.upkeep()?;
         }
+        self.sample();
         let mut last = None;
         while !self.is_unwelcome() {
             if self.notify()? {
@@ -120,6 +122,23 @@ impl Visit {
         Ok(())
     }
 
+    /// Takes a reading of the counters, if it is time. No step of upkeep: nothing depends on it.
+    fn sample(&self) {
+        if !samples::is_due(self.database) {
+            return;
+        }
+        let take = || {
+            samples::take();
+            Ok(Reply::success())
+        };
+        let result = as_owner(c"read counters", || guard::step(LOCK_TIMEOUT, take));
+        if let Some(Err(error)) = result
+            && !is_for_a_lock(&error)
+        {
+            log::to_server(format!("background worker: reading counters failed: {} {error}", error.sqlstate()));
+        }
+    }
+
     /// Sends what is to be notified; false where nothing is.
     fn notify(&mut self) -> Result<bool, Outcome> {
         let marks = workers::take_marks(self.database);
@@ -151,7 +170,7 @@ impl Visit {
                 let text = format!("{} {}: {error}", error.code().name(), error.sqlstate());
                 workers::record(self.database, index, at, took, Some(&text));
                 // Somebody holds a lock: the next visit does it.
-                if !matches!(error.code(), Code::DbTimeoutError | Code::DbDeadlock) {
+                if !is_for_a_lock(&error) {
                     log::to_server(format!("background worker: {name} failed: {text}"));
                     self.failed = true;
                 }
@@ -175,6 +194,11 @@ impl Visit {
     fn is_unwelcome(&mut self) -> bool {
         workers::is_asked_to_leave(self.place) || self.is_in_the_way()
     }
+}
+
+/// Whether somebody held a lock for too long.
+fn is_for_a_lock(error: &Error) -> bool {
+    matches!(error.code(), Code::DbTimeoutError | Code::DbDeadlock)
 }
 
 /// Runs `work` in a transaction of its own as the extension's owner; `None` where the extension is not there.

@@ -40,6 +40,14 @@ statement_timeout = '120s'
 log_statement = 'none'
 ";
 
+/// Checks that find what is so of these clusters and of the machine, or that take a minute to know anything, are switched
+/// off; a test of one of them switches it on.
+const UNCHECKED: &str = "
+SELECT foreman.check(foreman.configure_check(name, enabled => false))
+FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
+              requested_checkpoints, rescued_jobs, unworked_jobs}'::text[]) AS name
+";
+
 pub struct Cluster {
     /// Holds the socket, the log and the data directory. Short, as a socket's path must be.
     home: PathBuf,
@@ -104,7 +112,9 @@ impl Cluster {
     pub fn database(&self) -> Database<'_> {
         self.template.get_or_init(|| {
             self.admin().run(&format!("CREATE DATABASE {TEMPLATE}"));
-            self.session(TEMPLATE).run("CREATE EXTENSION pg_foreman");
+            let mut session = self.session(TEMPLATE);
+            session.run("CREATE EXTENSION pg_foreman");
+            session.run(UNCHECKED);
         });
         self.create_database(&format!("TEMPLATE {TEMPLATE}"))
     }

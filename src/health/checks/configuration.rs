@@ -1,0 +1,60 @@
+//! Settings that let the server get worse.
+
+use crate::health::check::{Check, Direction, Measure, Status};
+use crate::pg::spi::Statement;
+
+pub const CHECK: Check = Check {
+    name: "configuration",
+    unit: "settings",
+    direction: Direction::Above,
+    warn: Some(1.0),
+    fail: None,
+    worst: Status::Warn,
+    from_version: 15,
+    on_standby: true,
+    about: "How many of autovacuum, track_counts and track_activities are off. Told without being counted, as \
+            advice: settings that wait for a restart, and replication slots without max_slot_wal_keep_size.",
+    advice: "Switch them on by the remedy and reload. Tables that are to be left alone have a setting of their \
+             own for it.",
+    run: |connection| Measure::of_row(connection, &ROW),
+};
+
+// What a session has set for itself is not what the server runs with: reset_val. All settings are listed, which takes 2 ms,
+// only where one is off, or the configuration has been read since the start: nothing waits for a restart before.
+static ROW: Statement = Statement::new(
+    c"WITH setting AS MATERIALIZED (
+          SELECT s.name, s.reset_val, s.pending_restart
+          FROM pg_catalog.pg_settings AS s
+          WHERE pg_catalog.pg_conf_load_time() OPERATOR(pg_catalog.>) pg_catalog.pg_postmaster_start_time()
+             OR 'off' OPERATOR(pg_catalog.=) ANY (ARRAY[
+                    pg_catalog.current_setting('autovacuum'), pg_catalog.current_setting('track_counts'),
+                    pg_catalog.current_setting('track_activities')])
+      ), found AS MATERIALIZED (
+          SELECT s.name AS setting, s.reset_val AS value, w.why, true AS counts
+          FROM setting AS s
+          JOIN (VALUES
+              ('autovacuum', 'dead rows stay, and statistics grow old'),
+              ('track_counts', 'autovacuum does not know what to do'),
+              ('track_activities', 'nobody sees what sessions do')) AS w (name, why)
+              ON w.name OPERATOR(pg_catalog.=) s.name
+          WHERE s.reset_val OPERATOR(pg_catalog.=) 'off'
+          UNION ALL
+          SELECT s.name, s.reset_val, 'another value waits for a restart', false
+          FROM setting AS s
+          WHERE s.pending_restart
+          UNION ALL
+          SELECT 'max_slot_wal_keep_size', '-1', 'a replication slot may fill the disk', false
+          WHERE pg_catalog.current_setting('max_slot_wal_keep_size') OPERATOR(pg_catalog.=) '-1'
+            AND EXISTS (SELECT 1 FROM foreman.slots AS t)
+      )
+      SELECT pg_catalog.count(*) FILTER (WHERE f.counts)::double precision AS value,
+             COALESCE(pg_catalog.string_agg(pg_catalog.format('%s is %s: %s.', f.setting, f.value, f.why), ' '
+                 ORDER BY f.counts DESC, f.setting), 'No setting stands out.') AS meaning,
+             pg_catalog.format('ALTER SYSTEM SET %s = on; -- then SELECT pg_reload_conf();',
+                 pg_catalog.min(f.setting) FILTER (WHERE f.counts)) AS remedy,
+             pg_catalog.jsonb_agg(pg_catalog.to_jsonb(f) ORDER BY f.counts DESC, f.setting) AS subjects,
+             NULL::pg_catalog.text AS reason,
+             NULL::pg_catalog.text AS reveal
+      FROM found AS f",
+    &[],
+);

@@ -1,0 +1,75 @@
+//! Takes readings of the server's counters, which `shared/samples.rs` keeps.
+
+use crate::guc;
+use crate::pg::spi::{self, Statement};
+use crate::pg::{compat, process, xact};
+use crate::shared::samples::{self, FIGURES, Figure, Sample};
+
+// As the figures come. How many jobs have left the live ones is what the server has counted of that table.
+static READ: Statement = Statement::new(
+    c"SELECT COALESCE((EXTRACT(epoch FROM d.stats_reset) OPERATOR(pg_catalog.*) 1000000)::bigint, 0),
+             d.xact_commit, d.xact_rollback, d.blks_hit, d.blks_read, d.temp_bytes, d.deadlocks, d.conflicts,
+             pg_catalog.pg_stat_get_tuples_deleted('foreman.live_job'::pg_catalog.regclass),
+             COALESCE((
+                 SELECT pg_catalog.sum(f.pending OPERATOR(pg_catalog.-) f.scheduled)
+                 FROM foreman.figure_source() AS s
+                 CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
+                 JOIN foreman.queue_names AS n ON n.queue_id OPERATOR(pg_catalog.=) f.queue_id
+                 JOIN foreman.queues AS q ON q.queue OPERATOR(pg_catalog.=) n.queue
+                 WHERE q.paused_at IS NULL
+             ), 0)::bigint
+      FROM pg_catalog.pg_stat_database AS d
+      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
+    &[],
+);
+
+// 17 gave checkpoints a view of their own.
+static CHECKPOINTS: Statement = Statement::new(
+    if compat::MAJOR_VERSION < 17 {
+        c"SELECT COALESCE((EXTRACT(epoch FROM b.stats_reset) OPERATOR(pg_catalog.*) 1000000)::bigint, 0),
+                 b.checkpoints_timed, b.checkpoints_req
+          FROM pg_catalog.pg_stat_bgwriter AS b"
+    } else {
+        c"SELECT COALESCE((EXTRACT(epoch FROM c.stats_reset) OPERATOR(pg_catalog.*) 1000000)::bigint, 0),
+                 c.num_timed, c.num_requested
+          FROM pg_catalog.pg_stat_checkpointer AS c"
+    },
+    &[],
+);
+
+/// The figures of a statement, which come after the time of the last reset.
+const DATABASE: &[Figure] = &[
+    Figure::Commits,
+    Figure::Rollbacks,
+    Figure::BlocksHit,
+    Figure::BlocksRead,
+    Figure::TempBytes,
+    Figure::Deadlocks,
+    Figure::Conflicts,
+    Figure::JobsEnded,
+    Figure::JobsReady,
+];
+/// As above.
+const SERVER: &[Figure] = &[Figure::CheckpointsTimed, Figure::CheckpointsRequested];
+
+/// Whether the caller is to take a reading now.
+pub fn is_due(database: u32) -> bool {
+    samples::take_turn(database, xact::clock(), guc::sample_interval())
+}
+
+/// Takes a reading.
+pub fn take() {
+    let mut sample = Sample { at: xact::clock(), resets: [0; 2], values: [0; FIGURES] };
+    let sources = [(&READ, DATABASE), (&CHECKPOINTS, SERVER)];
+    spi::connect(|connection| {
+        for ((statement, figures), reset) in sources.into_iter().zip(&mut sample.resets) {
+            let rows = connection.run(statement, &[]);
+            let Some(row) = rows.first() else { continue };
+            *reset = row.bigint(1).unwrap_or_default();
+            for (figure, column) in figures.iter().zip(2..) {
+                sample.values[*figure as usize] = row.bigint(column).unwrap_or_default();
+            }
+        }
+    });
+    samples::keep(process::database(), sample);
+}

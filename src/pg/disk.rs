@@ -1,0 +1,39 @@
+//! File systems, of which SQL knows nothing.
+
+use core::ffi::CStr;
+use pgrx::pg_sys;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// The room of a file system, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    pub used: u64,
+    /// What the server's user can still write; some file systems keep a part for root.
+    pub free: u64,
+}
+
+impl Room {
+    /// How full it is, as df tells it.
+    pub fn percent(self) -> f64 {
+        100.0 * self.used as f64 / (self.used + self.free).max(1) as f64
+    }
+}
+
+/// The room where a place below the data directory lies, behind symbolic links too; `None` where the system can't say.
+/// It asks the kernel, which for a network's file system may wait for the network.
+pub fn room(below_data_directory: &str) -> Option<Room> {
+    // SAFETY: set when the server started, and never changed.
+    let data = unsafe { CStr::from_ptr(pg_sys::DataDir) };
+    let data = Path::new(std::ffi::OsStr::from_bytes(data.to_bytes()));
+    let path = CString::new(data.join(below_data_directory).as_os_str().as_bytes()).ok()?;
+    // SAFETY: a struct of integers, for which zeroes are values.
+    let mut answer: libc::statvfs = unsafe { core::mem::zeroed() };
+    // SAFETY: the path is a C string and the answer ours; the call keeps neither.
+    if unsafe { libc::statvfs(path.as_ptr(), &mut answer) } != 0 {
+        return None;
+    }
+    let used = answer.f_blocks.saturating_sub(answer.f_bfree);
+    Some(Room { used: used * answer.f_frsize, free: answer.f_bavail * answer.f_frsize })
+}

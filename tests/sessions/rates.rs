@@ -1,0 +1,134 @@
+//! Rates are told of what counters grew by between two readings, and of nothing else.
+
+use foreman_tests::{Cluster, Crossing, Reply, Session, server_version, wait_until};
+
+use crate::server_health::{assert_names, await_alarms, check, configure};
+
+/// A server whose readings follow each other fast, and are taken by who asks alone.
+fn sampled() -> Cluster {
+    Cluster::start(&[
+        "shared_preload_libraries = 'pg_foreman'",
+        "foreman.max_workers = 0",
+        "foreman.sample_interval = 100ms",
+    ])
+}
+
+#[test]
+fn a_rate_takes_two_readings_and_begins_anew_with_the_statistics() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let mut session = db.session();
+    configure(&mut session, "rollbacks", "enabled => true");
+    let first = check(&mut session, "rollbacks");
+    assert_eq!(first["status"], "unknown", "{first:#}");
+    assert!(first["reason"].as_str().is_some_and(|reason| reason.contains("second reading")), "{first:#}");
+    wait_until("a rate", || check(&mut session, "rollbacks")["status"] == "pass");
+
+    // What the server has counted before says nothing.
+    let mut failing = db.session();
+    for _ in 0..200 {
+        failing.run("BEGIN; SELECT 1; ROLLBACK");
+    }
+    drop(failing);
+    await_alarms(&mut session, &["rollbacks"]);
+    assert_names(&check(&mut session, "rollbacks"), "rolled back");
+    wait_until("it to be over", || check(&mut session, "rollbacks")["status"] == "pass");
+
+    session.run("SELECT pg_stat_reset()");
+    wait_until("the reset to be seen", || check(&mut session, "rollbacks")["status"] == "unknown");
+    wait_until("a rate again", || check(&mut session, "rollbacks")["status"] == "pass");
+    session.run("SELECT pg_stat_reset_shared('bgwriter')");
+    if server_version() >= 17 {
+        session.run("SELECT pg_stat_reset_shared('checkpointer')");
+    }
+    wait_until("the server's reset to be seen", || check(&mut session, "rollbacks")["status"] == "unknown");
+}
+
+#[test]
+fn a_crash_forgets_all_readings() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let name = db.name().to_owned();
+    configure(&mut db.session(), "deadlocks", "enabled => true");
+    let mut session = db.session();
+    wait_until("a rate", || check(&mut session, "deadlocks")["status"] == "pass");
+    cluster.kill();
+    cluster.start_again();
+    let mut session = cluster.existing_database(&name).session();
+    assert_eq!(check(&mut session, "deadlocks")["status"], "unknown");
+    wait_until("a rate again", || check(&mut session, "deadlocks")["status"] == "pass");
+}
+
+#[test]
+fn leases_that_are_taken_back_and_jobs_that_nobody_takes_are_told_as_rates() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let mut session = db.session();
+    for name in ["rescued_jobs", "unworked_jobs"] {
+        configure(&mut session, name, "enabled => true");
+        wait_until("a rate", || check(&mut session, name)["status"] == "pass");
+    }
+    session.call("create_job('mail')").succeeded();
+    session.call("claim_jobs('mail', lease_seconds => 0.1)").succeeded();
+    let mut rescued = 0;
+    wait_until("the rescue", || {
+        rescued += session.call("rescue_expired()").succeeded()["rescued"].as_i64().unwrap_or_default();
+        rescued == 1
+    });
+    await_alarms(&mut session, &["rescued_jobs"]);
+
+    for _ in 0..20 {
+        session.call("create_job('mail')").succeeded();
+    }
+    wait_until("the jobs to be told of", || check(&mut session, "unworked_jobs")["status"] == "warn");
+    // Those of a queue that is paused wait because somebody wants it so.
+    session.call("pause_queue('mail')").succeeded();
+    wait_until("the pause to be seen", || check(&mut session, "unworked_jobs")["status"] == "pass");
+}
+
+#[test]
+fn the_background_worker_takes_readings_in_each_database() {
+    let cluster = Cluster::start(&[
+        "shared_preload_libraries = 'pg_foreman'",
+        "foreman.upkeep_interval = 100ms",
+        "foreman.sample_interval = 1s",
+    ]);
+    let db = cluster.database();
+    let mut session = db.session();
+    configure(&mut session, "cache_hits", "enabled => true");
+    // The worker shows what it does.
+    wait_until("the worker to read counters", || {
+        session.one("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query = 'read counters' AND datname = current_database())", &[])
+    });
+    wait_until("a rate", || check(&mut session, "cache_hits")["status"] == "pass");
+    assert!(cluster.log().iter().all(|entry| !entry.text.contains("reading counters failed")));
+}
+
+#[test]
+fn without_preload_rates_are_unknown_and_say_what_would_show_them() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    configure(&mut session, "deadlocks", "enabled => true");
+    let found = check(&mut session, "deadlocks");
+    assert_eq!(found["status"], "unknown", "{found:#}");
+    assert!(found["remedy"].as_str().is_some_and(|remedy| remedy.contains("shared_preload_libraries")), "{found:#}");
+    assert_eq!(session.call("db_health()")["complete"], false);
+}
+
+#[test]
+fn a_deadlock_is_told_as_a_rate() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let mut session = db.session();
+    configure(&mut session, "deadlocks", "enabled => true");
+    wait_until("a rate", || check(&mut session, "deadlocks")["status"] == "pass");
+    let cross = |way: &'static str| {
+        (db.session(), move |s: &mut Session| s.try_run(&format!("SELECT cross_rows({way})")).is_err())
+    };
+    let ((one, first_failed), (other, second_failed)) = Crossing::of(&db).collide(cross("1, 2"), cross("2, 1"));
+    assert!(first_failed != second_failed);
+    // What a session has counted is told when it ends, if not before.
+    drop((one, other));
+    await_alarms(&mut session, &["deadlocks"]);
+    assert_names(&check(&mut session, "deadlocks"), "Deadlocks");
+}
