@@ -240,6 +240,7 @@ fn a_format_that_there_is_not_is_raised_whatever_on_error_says() {
 fn a_scrape_does_not_wait_for_who_has_a_table_locked() {
     let db = Cluster::shared().database();
     let (mut session, mut locker) = (db.session(), db.session());
+    session.call("create_job('q')").succeeded();
     locker.run("BEGIN; LOCK TABLE foreman.live_job");
     let error = session.query_one("SELECT foreman.metrics()", &[]).expect_err("it is raised");
     assert_eq!(sqlstate(&error), "55P03");
