@@ -157,6 +157,23 @@ echo "Workers that were killed and started again: $(wc -l <"$work/crashes")"
 [[ $now == 'pending    0  running   0 '* ]] || die 'not all jobs have ended'
 show_tables 08_workers_after
 
+mkfifo "$work/forgotten"
+PGAPPNAME=forgotten "${psql[@]}" <"$work/forgotten" >/dev/null 2>&1 &
+sessions+=($!)
+exec 7>"$work/forgotten"
+echo 'BEGIN; UPDATE demo.account SET balance = balance - 1 WHERE id = 1;' >&7
+wait_until 'a session has locked the row' "SELECT EXISTS (SELECT FROM pg_stat_activity
+    WHERE application_name = 'forgotten' AND state = 'idle in transaction')"
+PGAPPNAME=shop "${psql[@]}" --command 'UPDATE demo.account SET balance = balance + 1 WHERE id = 1' >/dev/null &
+sessions+=($!)
+ask "SELECT foreman.configure_check(name, warn => 1) FROM unnest('{idle_in_transaction,blocked_sessions}'::text[]) AS name" >/dev/null
+wait_until 'both are told of' "SELECT count(*) = 2 FROM foreman.health_checks
+    WHERE status = 'warn' AND name IN ('idle_in_transaction', 'blocked_sessions')"
+show_tables 09_trouble
+exec 7>&-
+wait "${sessions[-1]}" || die 'the one who waited did not go on'
+show_tables 09_trouble_after
+
 echo
 if [[ -n ${KEEP:-} ]]; then echo 'The server still runs.'; else echo 'The server is stopped; its data are kept.'; fi
 echo '  make psql     opens a shell on it, started if need be'
