@@ -20,17 +20,29 @@ const MAX_TEXT: usize = 8 * 1024;
 /// What replies without an error say: those of calls, and of `db_health`.
 const STATUSES: [&str; 5] = ["success", "skipped", "healthy", "degraded", "unhealthy"];
 
-/// What calls have cost: `query_performance` of a health document, and `read_call_stats`.
-pub fn query_performance() -> Reply {
+/// What calls have cost.
+fn performance() -> [(&'static str, Value); 5] {
     let (snapshots, scope) = counters::read();
     let called = || snapshots.iter().filter(|snapshot| snapshot.calls > 0);
-    let functions: Value = called().map(|snapshot| entry(snapshot, scope)).collect();
-    Reply::success()
-        .field("scope", scope)
-        .field("calls", called().map(|snapshot| snapshot.calls).sum::<u64>())
-        .field("errors", called().flat_map(|snapshot| &snapshot.errors).map(|(_, count)| count).sum::<u64>())
-        .field("slow_calls", slow_calls::count())
-        .field("functions", functions)
+    let errors = called().flat_map(|snapshot| &snapshot.errors).map(|(_, count)| count).sum::<u64>();
+    [
+        ("scope", scope.into()),
+        ("calls", called().map(|snapshot| snapshot.calls).sum::<u64>().into()),
+        ("errors", errors.into()),
+        ("slow_calls", slow_calls::count().into()),
+        ("functions", called().map(|snapshot| entry(snapshot, scope)).collect()),
+    ]
+}
+
+/// `read_call_stats`.
+pub fn call_stats() -> Reply {
+    performance().into_iter().fold(Reply::success(), |reply, (name, value)| reply.field(name, value))
+}
+
+/// The same as a part of the health document; function by function only with `detail`.
+pub fn query_performance(detail: bool) -> Value {
+    let told = performance().into_iter().filter(|(name, _)| detail || *name != "functions");
+    told.map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// `read_slow_calls`.

@@ -23,7 +23,7 @@ fn check(reply: Option<Jsonb>) -> Jsonb {
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
 fn read_call_stats() -> Jsonb {
-    guard::run(Function::ReadCallStats, || Ok(diagnostics::query_performance()))
+    guard::run(Function::ReadCallStats, || Ok(diagnostics::call_stats()))
 }
 
 /// Answers the last 1,000 calls that took longer than `foreman.slow_call_threshold`: `foreman.slow_calls` is made of it.

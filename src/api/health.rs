@@ -15,7 +15,7 @@ const LIMITS: Limits =
 
 /// Answers how the server is, as one document: made for a dashboard, or for a probe that asks every second.
 ///
-/// - `detail`: true has the checks that pass tell their `subjects`, too.
+/// - `detail`: true has the checks that pass tell their `subjects`, too, and `query_performance` tell of each function.
 /// - The document is the reply: its `status` is `healthy`, `degraded` (a check warns) or `unhealthy` (a check fails).
 ///   `complete` is false where something is `unknown`, which does not worsen the status.
 /// - `connection_pool` is the server's own slots: `size` is those that ordinary roles can have, `checked_out` the

@@ -7,6 +7,7 @@ mod run;
 pub mod samples;
 pub mod thresholds;
 
+use crate::diagnostics;
 use crate::pg::document::Member;
 use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
@@ -70,7 +71,7 @@ static JOBS: Statement = Statement::new(
     &[],
 );
 
-/// `db_health`: with `detail`, checks that pass tell whom they looked at, too.
+/// `db_health`: with `detail`, checks that pass tell whom they looked at, too, and calls are told function by function.
 pub fn document(detail: bool) -> Reply {
     let Findings { list, configured } = run::run();
     let pool = part(&POOL, list.iter().find(|finding| finding.check.name == "connections"));
@@ -85,6 +86,7 @@ pub fn document(detail: bool) -> Reply {
         .field("warnings", warnings)
         .member("connection_pool", pool.unwrap_or(Member::Value(Value::Null)))
         .member("database_stats", jobs.unwrap_or(Member::Value(Value::Null)))
+        .field("query_performance", diagnostics::query_performance(detail))
         .list("checks", made.into_iter().map(|finding| finding.told(detail)).collect())
         .list("skipped", skipped.into_iter().map(Finding::why).collect());
     let reply = match server {

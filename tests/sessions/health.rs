@@ -310,3 +310,18 @@ fn a_health_call_costs_little_enough_for_every_second() {
     // 20 ms is the budget; a busy machine is given twenty times that.
     assert!(each < 20 * Duration::from_millis(20), "{each:?}");
 }
+
+#[test]
+fn the_document_tells_what_calls_have_cost_and_with_detail_of_each_function() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    session.call("create_job('q')").succeeded();
+    session.call("get_job(0)");
+    let health = session.call("db_health()");
+    let cost = &health["query_performance"];
+    assert_eq!((&cost["scope"], &cost["functions"]), (&"backend".into(), &Value::Null), "{cost:#}");
+    assert!(cost["calls"].as_i64() >= Some(2) && cost["errors"].as_i64() >= Some(1), "{cost:#}");
+    let health = session.call("db_health(true)");
+    let functions = health["query_performance"]["functions"].as_array().expect("a list");
+    assert!(functions.iter().any(|of| of["function"] == "create_job" && of["calls"] == 1), "{functions:#?}");
+}
