@@ -35,7 +35,7 @@ macro_rules! datum_type {
             }
 
             unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
-                // SAFETY: as above.
+                // SAFETY: reads the datum that the server passed for this argument, unless that is NULL.
                 unsafe { arg.unbox_arg_using_from_datum::<RawDatum>() }.map(|raw| Self(raw.0)).into()
             }
         }
@@ -54,6 +54,7 @@ macro_rules! datum_type {
 struct RawDatum(pg_sys::Datum);
 
 impl pgrx::FromDatum for RawDatum {
+    // SAFETY: nothing is read from the datum, so any is right.
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
         (!is_null).then_some(Self(datum))
     }

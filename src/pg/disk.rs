@@ -17,7 +17,7 @@ pub struct Room {
 impl Room {
     /// How full it is, as df tells it.
     pub fn percent(self) -> f64 {
-        100.0 * self.used as f64 / (self.used + self.free).max(1) as f64
+        100.0 * self.used as f64 / self.used.saturating_add(self.free).max(1) as f64
     }
 }
 
@@ -35,5 +35,7 @@ pub fn room(below_data_directory: &str) -> Option<Room> {
         return None;
     }
     let used = answer.f_blocks.saturating_sub(answer.f_bfree);
-    Some(Room { used: used * answer.f_frsize, free: answer.f_bavail * answer.f_frsize })
+    // A network's file system may say anything.
+    let bytes = |blocks: u64| blocks.saturating_mul(answer.f_frsize);
+    Some(Room { used: bytes(used), free: bytes(answer.f_bavail) })
 }
