@@ -4,6 +4,7 @@ use crate::guc;
 use crate::pg::spi::{self, Statement};
 use crate::pg::{compat, process, xact};
 use crate::shared::samples::{self, FIGURES, Figure, Sample};
+use crate::shared::tally::{self, Event};
 
 // As the figures come. How many jobs have left the live ones is what the server has counted of that table.
 static READ: Statement = Statement::new(
@@ -71,5 +72,7 @@ pub fn take() {
             }
         }
     });
+    let rescued = tally::read().map_or(0, |tally| tally.of(Event::Rescued));
+    sample.values[Figure::Rescued as usize] = i64::try_from(rescued).unwrap_or(i64::MAX);
     samples::keep(process::database(), sample);
 }

@@ -9,11 +9,11 @@ use crate::guard;
 use crate::pg::datum::{Text, Timestamptz};
 use crate::pg::lock_timeout::{self, Bound};
 use crate::pg::spi::{self, Connection, Statement};
-use crate::pg::{process, xact};
+use crate::pg::xact;
 use crate::reply::Reply;
+use crate::shared::leases;
 use crate::shared::rescues::{self, Look};
 use crate::shared::tally::{self, Event};
-use crate::shared::{leases, samples};
 use pgrx::pg_sys;
 use std::cell::Cell;
 
@@ -138,8 +138,5 @@ fn rescue(connection: &Connection, max_jobs: i32, since: i64) -> Rescued {
         cancelled: count(Status::Cancelled),
     };
     tally::count(Event::Rescued, rescued.total().unsigned_abs());
-    if rescued.total() > 0 {
-        samples::count_rescued(process::database(), now, rescued.total());
-    }
     rescued
 }

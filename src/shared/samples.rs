@@ -46,7 +46,7 @@ figures! {
     JobsReady,
     CheckpointsTimed,
     CheckpointsRequested,
-    /// Leases taken back, counted here.
+    /// Leases taken back.
     Rescued,
 }
 
@@ -71,7 +71,6 @@ struct Ring {
     taken: usize,
     /// When somebody last had a turn to take one.
     turn_at: i64,
-    rescued: i64,
     samples: [Sample; LENGTH],
 }
 
@@ -180,7 +179,7 @@ fn place(rings: &mut [Ring; MAX_DATABASES], database: u32, now: i64) -> Option<&
     let place = own.or_else(|| rings.iter().position(is_free))?;
     let ring = rings.get_mut(place)?;
     if own.is_none() {
-        *ring = Ring { database, taken: 0, turn_at: 0, rescued: 0, samples: [NOTHING; LENGTH] };
+        *ring = Ring { database, taken: 0, turn_at: 0, samples: [NOTHING; LENGTH] };
     }
     Some(ring)
 }
@@ -201,20 +200,10 @@ pub fn take_turn(database: u32, now: i64, interval: Duration) -> bool {
     with(database, now, |ring| ring.take_turn(now, micros(interval))).unwrap_or_default()
 }
 
-/// Keeps a reading. What is counted here is filled in.
+/// Keeps a reading.
 pub fn keep(database: u32, sample: Sample) {
     // Without preload, or without a place, there is nowhere to keep it.
-    let _ = with(database, sample.at, |ring| {
-        let mut sample = sample;
-        sample.values[Figure::Rescued as usize] = ring.rescued;
-        ring.keep(sample);
-    });
-}
-
-/// Counts leases that were taken back.
-pub fn count_rescued(database: u32, now: i64, rescued: i64) {
-    // As above.
-    let _ = with(database, now, |ring| ring.rescued += rescued);
+    let _ = with(database, sample.at, |ring| ring.keep(sample));
 }
 
 /// The last readings, up to so many, as far as they can be compared.
@@ -229,7 +218,7 @@ mod tests {
     const MINUTE: i64 = 60_000_000;
 
     fn ring() -> Box<Ring> {
-        Box::new(Ring { database: 1, taken: 0, turn_at: 0, rescued: 0, samples: [NOTHING; LENGTH] })
+        Box::new(Ring { database: 1, taken: 0, turn_at: 0, samples: [NOTHING; LENGTH] })
     }
 
     /// The reading of a minute, with so many commits and jobs that are ready.
