@@ -59,6 +59,6 @@ install_what_is_missing
 mkdir -p "$results"
 start_servers
 set_up_candidates
-for name in pinned pinned_busy several_queues space backlog history urgent crash clients wal memory idle wake enqueue reads; do
+for name in pinned pinned_busy several_queues heartbeats reused_key space backlog history urgent crash clients wal memory idle wake enqueue reads; do
     if [[ $name =~ $only ]]; then run_scenario "$name"; fi
 done

@@ -21,6 +21,7 @@ echo 'one unique key used again and again, beside an old snapshot: jobs per seco
 printf '%-24s %8s %10s %10s %8s\n' call variant 'first 5 s' 'last 5 s' ratio
 for call in reused_key reused_key_claimed; do
     for variant in foreman by_hand; do
+        if [[ ! $variant =~ ${CANDIDATES:-.} ]]; then continue; fi
         psql --no-psqlrc --quiet --file reused_key.setup.sql 2>/dev/null
         # It has its snapshot once it has answered, and keeps it until its input ends.
         coproc old { psql --no-psqlrc --quiet --tuples-only --no-align; }

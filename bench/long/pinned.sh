@@ -19,6 +19,17 @@ scenario_several_queues() {
     beside_an_old_snapshot several_queues ', of five queues' idle foreman foreman_five hand_move hand_five
 }
 
+scenario_heartbeats() {
+    echo 'the same while 1,000 jobs are held, each of which sends a heartbeat once a second on the average'
+    beside_an_old_snapshot heartbeats ', 1,000 heartbeats a second' heartbeating foreman foreman_plain hand_move
+}
+
+# One client does it, since those who wait for a key that is taken would be what is measured.
+scenario_reused_key() {
+    use foreman
+    SECONDS_PINNED=$pinned source reused_key.sh
+}
+
 # beside_an_old_snapshot NAME TITLE COMPANY CANDIDATE…: COMPANY is what else goes on, TITLE says it on the plots
 beside_an_old_snapshot() {
     local name=$1 title=$2 company=$3 round candidate taking
@@ -73,4 +84,11 @@ idle() { :; }
 busy() {
     { echo 'BEGIN;' && cat "$(claim_script "$1")" && echo "SELECT pg_sleep($pinned);"; } | sql >/dev/null &
     sql --set jobs="${IMPORT:-100000}" --set seconds=$((pinned / 2)) --file "$(script import "${table[$1]}")" >/dev/null &
+}
+
+# heartbeating CANDIDATE: a thousand claims that are kept, from now on to the end
+heartbeating() {
+    sql --file "$(script hold "${table[$1]}")"
+    bench off 4 --time $((pinned + after)) --rate 1000 --file "$(script heartbeat "${table[$1]}")" 2>&1 >&3 |
+        awk -v who="$1" '/aborted|fatal|FATAL/ { print who ": " $0 }' >&2 &
 }
