@@ -13,6 +13,7 @@ pub mod list;
 pub mod lists;
 pub mod live;
 pub mod new_job;
+mod old_leases;
 pub mod policy;
 pub mod queue;
 pub mod ready;

@@ -220,7 +220,7 @@ impl Scan<'_> {
     }
 
     /// A `timestamptz` or `bigint` column of the index, by its number from 0, of the entry that the walk stands at. Only
-    /// in a walk that has a key of places.
+    /// in a walk that has a key of places or times.
     pub fn entry(&self, column: usize) -> i64 {
         let mut values = [pg_sys::Datum::null(); pg_sys::INDEX_MAX_KEYS as usize];
         let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];

@@ -29,6 +29,12 @@ impl Key {
         Key::Column { strategy, function, datum: value.into() }
     }
 
+    /// A `timestamptz` column is no less than this. The last key of a walk.
+    pub fn time_from(at: i64) -> Key {
+        let (strategy, function) = (pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_GE);
+        Key::Column { strategy, function, datum: at.into() }
+    }
+
     /// A `timestamptz` column and the `bigint` column behind it are, as a row, no less than these.
     pub fn place_from(at: i64, id: i64) -> Key {
         Key::Place { strategy: pg_sys::BTGreaterEqualStrategyNumber, at, id }
@@ -66,6 +72,7 @@ impl ScanKeys {
                     let key = &mut self.keys[place];
                     // SAFETY: the key is ours; the function compares two values of the column's type.
                     unsafe { pg_sys::ScanKeyInit(key, number, strategy as u16, function.into(), datum) };
+                    self.has_places |= strategy != pg_sys::BTEqualStrategyNumber;
                     number += 1;
                 }
                 Key::Place { strategy, at, id } => {

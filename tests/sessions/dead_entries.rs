@@ -9,7 +9,7 @@ use foreman_tests::{Cluster, Database, Reply, Session, Value, wait_until};
 const DEAD: usize = 200_000;
 
 /// The pages that one claim reads.
-fn pages(session: &mut Session) -> i64 {
+pub fn pages(session: &mut Session) -> i64 {
     let plan: Value = session.one("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT foreman.claim_jobs('q', 1)", &[]);
     let of = |what: &str| plan[0]["Plan"][what].as_i64().expect("a number of pages");
     of("Shared Hit Blocks") + of("Shared Read Blocks")

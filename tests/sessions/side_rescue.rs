@@ -1,5 +1,6 @@
 //! Claims bring a few lost jobs back on the side, and are not held up by it.
 
+use super::dead_entries::pages;
 use foreman_tests::{Cluster, Database, Reply, Session, wait_until};
 use std::time::{Duration, Instant};
 
@@ -52,5 +53,36 @@ fn a_lock_that_a_rescue_on_the_side_would_need_does_not_hold_up_a_claim() {
     wait_until("the job to end", || {
         db.session().call("claim_jobs('ready')").succeeded();
         status(&db, last) == "failed"
+    });
+}
+
+#[test]
+fn leases_that_ended_long_ago_hold_up_no_claim_beside_an_old_transaction_and_one_among_them_is_found() {
+    let db = Cluster::shared().database();
+    let (mut session, mut old) = (db.session(), db.session());
+    session.call("create_job('q')").succeeded();
+    old.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM foreman.live_job");
+    let size = "SELECT pg_relation_size('foreman.live_job') / 8192";
+    let before: i64 = session.one(size, &[]);
+    session.run(
+        "INSERT INTO foreman.live_job (id, run_at, ready_at, created_at, lease_expires_at, lease_seconds, queue_id, attempt,
+                                       max_attempts, priority, status, payload, metadata)
+         SELECT nextval('foreman.job_id_seq'), t, t, t, t, 300, q.id, 1, 25, 5, 'running', '{}', '{}'
+         FROM foreman.queue AS q, generate_series(1, 300000) AS n,
+              LATERAL (SELECT clock_timestamp() - interval '2 h' + n * interval '1 ms' AS t) AS c
+         WHERE q.name = 'q';
+         DELETE FROM foreman.live_job WHERE status = 'running'",
+    );
+    let dead = session.one::<i64>(size, &[]) - before;
+    // Behind them all, and no moment ago.
+    let lost = expired(&mut session, "lost", 3);
+    session.run(&format!("UPDATE foreman.live_job SET lease_expires_at = now() - interval '1 h' WHERE id = {lost}"));
+    let read = pages(&mut db.session());
+    println!("a claim read {read} pages, where {dead} hold what is dead");
+    assert!(read < dead / 2, "a claim read {read} pages, where {dead} hold what is dead");
+    let mut claimer = db.session();
+    wait_until("the lost job", || {
+        claimer.call("maintain()").succeeded();
+        status(&db, lost) == "pending"
     });
 }
