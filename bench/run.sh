@@ -2,8 +2,8 @@
 # Owns the comparison: our calls beside the same work done bare and by a plpgsql function, in turn, in one run.
 #
 # Prints calls (for create_jobs: thousands of jobs) per second, the middle one of ROUNDS, and ours as a ratio of each; then
-# what claim.sh, pinned.sh, reused_key.sh and wake.sh do. SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls; claim,
-# pinned, reused_key and wake are all of those files) change the run.
+# what claim.sh, pinned.sh, reused_key.sh, wake.sh and health.sh do. SECONDS_EACH (4), ROUNDS (3), ONLY (a pattern of calls; claim,
+# pinned, reused_key, wake and health are all of those files) change the run.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../pgrx-config/env.sh"
 cd "$root/bench"
@@ -17,7 +17,7 @@ trap '"$cluster" remove bench' EXIT
 "$cluster" remove bench
 # Durable, as a server that matters is; a checkpoint in the middle of a round would be noise.
 "$cluster" start bench "fsync = on" "full_page_writes = on" "shared_buffers = '512MB'" "max_wal_size = '8GB'" \
-    "checkpoint_timeout = '30min'" "autovacuum_naptime = '10s'" "max_connections = 250" \
+    "checkpoint_timeout = '30min'" "autovacuum_naptime = '10s'" "max_connections = 620" \
     "shared_preload_libraries = 'pg_foreman'" "foreman.relax_claims_after = 0"
 eval "$("$cluster" env bench)"
 psql --no-psqlrc --quiet --tuples-only --file setup.sql >/dev/null
@@ -63,6 +63,8 @@ if [[ pinned =~ $only ]]; then source pinned.sh; fi
 if [[ reused_key =~ $only ]]; then source reused_key.sh; fi
 # shellcheck source=wake.sh
 if [[ wake =~ $only ]]; then source wake.sh; fi
+# shellcheck source=health.sh
+if [[ health =~ $only ]]; then source health.sh; fi
 
 echo
 echo "time limits: foreman.query_timeout = 300 ms against a row that is locked for a second"
