@@ -19,7 +19,7 @@ COMMENT ON TABLE foreman.health_threshold IS
 
 CREATE VIEW foreman.health_thresholds AS
 SELECT t.name, t.warn, t.fail, t.unit, t.direction, t.worst, t.source, t.enabled, t.muted_until, t.note,
-       t.from_version, t.on_standby, t.about, t.advice
+       t.tier, t.from_version, t.on_standby, t.about, t.advice
 FROM pg_catalog.jsonb_to_recordset(foreman.read_health_thresholds() OPERATOR(pg_catalog.->) 'thresholds') AS t (
     name text,
     warn double precision,
@@ -31,13 +31,14 @@ FROM pg_catalog.jsonb_to_recordset(foreman.read_health_thresholds() OPERATOR(pg_
     enabled boolean,
     muted_until timestamptz,
     note text,
+    tier text,
     from_version integer,
     on_standby boolean,
     about text,
     advice text
 );
 COMMENT ON VIEW foreman.health_thresholds IS
-    'What each check is measured against: from warn on it warns, beyond fail it fails; without one it never does. source says whether these are built in or configured.';
+    'What each check is measured against: from warn on it warns, beyond fail it fails; without one it never does. source says whether these are built in or configured; tier whether it is made whenever somebody asks (fast), or now and then (slow).';
 
 -- One row a client session. The remedy names the transaction, not only the process: a pooled session serves somebody
 -- else a moment later, and a pid is given out again.
@@ -289,7 +290,7 @@ COMMENT ON VIEW foreman.lease_outlook IS
 
 CREATE VIEW foreman.health_checks AS
 SELECT c.name, c.status, c.value, c.unit, c.warn_threshold, c.fail_threshold, c.meaning, c.remedy, c.reason, c.subjects,
-       c.muted, c.caused_by, c.causes
+       pg_catalog.date_trunc('second', pg_catalog.make_interval(secs => c.age_seconds)) AS age, c.took_ms, c.muted, c.caused_by, c.causes
 FROM pg_catalog.jsonb_to_recordset(foreman.read_health_checks() OPERATOR(pg_catalog.->) 'checks') AS c (
     name text,
     status text,
@@ -301,12 +302,14 @@ FROM pg_catalog.jsonb_to_recordset(foreman.read_health_checks() OPERATOR(pg_cata
     remedy text,
     reason text,
     subjects jsonb,
+    age_seconds double precision,
+    took_ms double precision,
     muted boolean,
     caused_by text,
     causes jsonb
 );
 COMMENT ON VIEW foreman.health_checks IS
-    'A row a check, worst first: status (pass, warn, fail, unknown, skipped), value, thresholds, what it means, what to do. Made with the rights of whoever reads it.';
+    'A row a check, worst first: status (pass, warn, fail, unknown, skipped), value, thresholds, what it means, what to do; how long it took, and of slow checks how long ago it was made. Fast ones are made with the rights of whoever reads it.';
 
 CREATE VIEW foreman.blocking AS
 SELECT r.holder, r.application, r.state, r.blocks, r.depth,

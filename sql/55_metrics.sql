@@ -40,6 +40,8 @@ VALUES
     ('foreman_check_up', 'gauge', 'Whether a check of health could be made.'),
     ('foreman_check_status', 'gauge', 'What a check of health says: 0 pass, 1 warn, 2 fail; missing where it could not be made.'),
     ('foreman_check_value', 'gauge', 'What a check of health has measured, by unit.'),
+    ('foreman_check_seconds', 'gauge', 'How long a check of health took, the last time that it was made.'),
+    ('foreman_check_age_seconds', 'gauge', 'How long ago a slow check of health was made.'),
     ('foreman_setting', 'gauge', 'A setting that is a number.'),
     ('foreman_setting_bytes', 'gauge', 'A setting that is a size.'),
     ('foreman_setting_seconds', 'gauge', 'A setting that is a duration; -1 is off, 0 too where it can''t mean anything else.');
@@ -86,7 +88,8 @@ WITH clock AS MATERIALIZED (
     ) AS f ON f.queue_id OPERATOR(pg_catalog.=) k.id
     GROUP BY k.label
 ), health AS MATERIALIZED (
-    SELECT pg_catalog.jsonb_build_object('check', c.name) AS labels, c.status, c.value, c.unit,
+    SELECT pg_catalog.jsonb_build_object('check', c.name) AS labels, c.status, c.value, c.unit, c.took_ms,
+           EXTRACT(epoch FROM c.age)::double precision AS age,
            c.status OPERATOR(pg_catalog.=) ANY (ARRAY['pass', 'warn', 'fail']) AS is_known
     FROM foreman.health_checks AS c
 ), shared AS MATERIALIZED (
@@ -171,6 +174,13 @@ WITH clock AS MATERIALIZED (
                CASE WHEN h.unit OPERATOR(pg_catalog.=) 'percent' THEN 100 ELSE 1 END
     ) AS u (unit, divisor)
     WHERE h.is_known
+    UNION ALL
+    SELECT n.family, NULL, h.labels, n.value
+    FROM health AS h
+    CROSS JOIN LATERAL (
+        VALUES ('foreman_check_seconds', h.took_ms OPERATOR(pg_catalog./) 1000), ('foreman_check_age_seconds', h.age)
+    ) AS n (family, value)
+    WHERE n.value IS NOT NULL
 )
 SELECT m.family OPERATOR(pg_catalog.||) COALESCE(m.suffix, '') AS name, f.type, f.help, m.labels, m.value
 FROM measured AS m

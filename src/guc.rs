@@ -35,6 +35,8 @@ static MAX_WORKERS: GucSetting<i32> = GucSetting::<i32>::new(2);
 static NOTIFY_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(50);
 /// A minute: 120 of them are kept, and nobody is told of a trouble much sooner.
 static SAMPLE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+/// Ten minutes: what they look at changes slowly, and with ten thousand tables they take a second.
+static SLOW_CHECK_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(600);
 /// Ten minutes: a job that takes the server down has used up its attempts by then.
 static RELAX_CLAIMS_AFTER: GucSetting<i32> = GucSetting::<i32>::new(600);
 /// 256: 2 MB.
@@ -170,6 +172,11 @@ pub fn upkeep_interval() -> Duration {
 /// How many processes of the background worker visit databases at one time; 0 turns it off.
 pub fn max_workers() -> usize {
     MAX_WORKERS.get().unsigned_abs() as usize
+}
+
+/// Between two times that a slow check of health is made; `None` is never.
+pub fn slow_check_interval() -> Option<Duration> {
+    u64::try_from(SLOW_CHECK_INTERVAL.get()).ok().map(Duration::from_secs)
 }
 
 /// Between two NOTIFYs of the background worker.
@@ -320,6 +327,16 @@ pub fn register() {
         3_600_000,
         GucContext::Sighup,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"foreman.slow_check_interval",
+        c"The time between two times that the background worker makes a slow check of health; -1 is never.",
+        c"Takes preloading. What was measured longer ago than three times this is told as unknown.",
+        &SLOW_CHECK_INTERVAL,
+        -1,
+        86_400,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
     );
     GucRegistry::define_int_guc(
         c"foreman.relax_claims_after",

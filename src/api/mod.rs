@@ -47,9 +47,15 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/41_server.sql", name = "server", requires = ["health"]);
 extension_sql_file!(
+    "../../sql/42_slow_checks.sql",
+    name = "slow_checks",
+    requires = ["server", health::refresh_health]
+);
+extension_sql_file!(
     "../../sql/50_views.sql",
     name = "views",
-    requires = ["server", diagnostics::read_call_stats, diagnostics::read_floor_stats, diagnostics::read_slow_calls]
+    requires =
+        ["slow_checks", diagnostics::read_call_stats, diagnostics::read_floor_stats, diagnostics::read_slow_calls]
 );
 extension_sql_file!(
     "../../sql/55_metrics.sql",

@@ -94,6 +94,7 @@ functions! {
     ReadHealthChecks "read_health_checks" Read,
     ReadHealthThresholds "read_health_thresholds" Read,
     ConfigureCheck "configure_check" Write,
+    RefreshHealth "refresh_health" Write,
     Maintain "maintain" Write,
     GrantAccess "grant_access" Write,
     ReadCallStats "read_call_stats" Read,

@@ -109,10 +109,14 @@ pub fn probe<T>(lock_timeout: i32, step: impl Fn() -> T) -> Result<T, Error> {
     }
 }
 
-/// Runs a step of the background worker's in a transaction that it has begun: tried once, and bounded as a call is. A
-/// cancel passes through.
-pub fn step(lock_timeout: i32, work: impl Fn() -> Result<Reply, Error>) -> Result<Reply, Error> {
-    let bounds = Bounds { deadline: Deadline::from_now(None), lock_timeout: Some(lock_timeout) };
+/// Runs a step of the background worker's in a transaction that it has begun: tried once, and bounded as a call is, or by
+/// a limit of its own. A cancel passes through.
+pub fn step(
+    lock_timeout: i32,
+    limit: Option<Duration>,
+    work: impl Fn() -> Result<Reply, Error>,
+) -> Result<Reply, Error> {
+    let bounds = Bounds { deadline: Deadline::from_now(limit), lock_timeout: Some(lock_timeout) };
     match attempt::attempt(Some(&bounds), &work) {
         Attempt::Ended(result) => result,
         Attempt::Failed(failure) if failure.is_somebody_elses_cancel() => failure.pass_on(),

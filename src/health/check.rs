@@ -1,7 +1,7 @@
 //! What a check is, and how what it measured is judged.
 
 use crate::pg::datum::Jsonb;
-use crate::pg::spi::{Bind, Connection, Statement};
+use crate::pg::spi::{Bind, Connection, Row, Statement};
 
 /// A check: one file in `checks/`, which nothing else has to know.
 pub struct Check {
@@ -23,8 +23,19 @@ pub struct Check {
     pub about: &'static str,
     /// What to do about it.
     pub advice: &'static str,
-    /// Measures, with the rights of whoever asks. `None` is no answer: unknown.
-    pub run: fn(&Connection) -> Option<Measure>,
+    pub run: Run,
+}
+
+/// When and how a check measures.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// Whenever somebody asks for health, with his rights: what costs little and waits for nobody. `None` is no answer:
+    /// unknown.
+    Fast(fn(&Connection) -> Option<Measure>),
+    /// Now and then by the background worker, as the extension's owner (`slow.rs`): what goes through all tables, indexes
+    /// or sequences. The statement is told what it asked the time before to be remembered, and how many seconds ago that
+    /// was; it answers another column more, `memory` (jsonb).
+    Slow(&'static Statement),
 }
 
 /// Which side of a threshold is the bad one.
@@ -60,6 +71,10 @@ pub struct Measure {
     pub reveal: Option<String>,
     /// The one that is to blame, such as "pid 4711": checks that blame the same tell of one trouble.
     pub culprit: Option<String>,
+    /// How long ago a slow check measured this, in seconds.
+    pub age: Option<f64>,
+    /// How long the measuring took, in milliseconds.
+    pub took: Option<f64>,
 }
 
 impl Measure {
@@ -70,9 +85,12 @@ impl Measure {
 
     /// The same of one that is told something.
     pub fn of_answer(connection: &Connection, statement: &Statement, parameters: &[&dyn Bind]) -> Option<Measure> {
-        let rows = connection.run(statement, parameters);
-        let row = rows.first()?;
-        Some(Measure {
+        Some(Measure::of_columns(&connection.run(statement, parameters).first()?))
+    }
+
+    /// The same of a row that there is.
+    pub fn of_columns(row: &Row<'_>) -> Measure {
+        Measure {
             value: row.double(1),
             meaning: row.text(2),
             remedy: row.text(3),
@@ -80,7 +98,24 @@ impl Measure {
             reason: row.text(5),
             reveal: row.text(6),
             culprit: row.text(7),
-        })
+            age: None,
+            took: None,
+        }
+    }
+
+    /// Nothing was measured, for this reason.
+    pub fn because(reason: String) -> Measure {
+        Measure { reason: Some(reason), ..Measure::default() }
+    }
+}
+
+impl Run {
+    /// As views say it.
+    pub fn tier(&self) -> &'static str {
+        match self {
+            Run::Fast(_) => "fast",
+            Run::Slow(_) => "slow",
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod check;
 mod checks;
+mod families;
 mod rates;
 mod run;
 pub mod samples;
+pub mod slow;
 pub mod thresholds;
 
 use crate::diagnostics;
@@ -141,6 +143,8 @@ impl Finding {
             ("remedy", text(&self.measure.remedy)),
             ("reason", text(&self.measure.reason)),
             ("subjects", subjects.map_or(Member::Value(Value::Null), Member::Document)),
+            ("age_seconds", number(self.measure.age)),
+            ("took_ms", number(self.measure.took)),
             ("muted", Member::Value(self.thresholds.muted.into())),
             ("caused_by", Member::Value(self.caused_by.into())),
             ("causes", Member::Value(self.causes.clone().into())),

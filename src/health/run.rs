@@ -1,12 +1,13 @@
 //! Runs the checks: each apart from the others, so that one that can't be made costs only itself.
 
-use super::check::{Check, Measure, Status, grade};
+use super::check::{Check, Measure, Run, Status, grade};
 use super::checks::CHECKS;
 use super::samples;
+use super::slow::{self, Kept};
 use super::thresholds::{self, Configured, Thresholds};
 use crate::error::Error;
 use crate::guard;
-use crate::pg::spi;
+use crate::pg::spi::{self, Connection};
 use crate::pg::{activity, compat, process, xact};
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,9 @@ pub fn run() -> Findings {
     let configured = probe(thresholds::configured);
     let is_read = configured.is_ok();
     let configured = configured.unwrap_or_default();
-    let mut list: Vec<Finding> = CHECKS.iter().map(|check| Finding::of(check, &configured, started)).collect();
+    let mut kept = slow::kept();
+    let mut list: Vec<Finding> =
+        CHECKS.iter().map(|check| Finding::of(check, &configured, &mut kept, started)).collect();
     link(&mut list);
     list.sort_by_key(|finding| (finding.rank(), finding.check.name));
     Findings { list, configured: is_read }
@@ -89,15 +92,21 @@ fn why_skipped(check: &Check, thresholds: &Thresholds) -> Option<String> {
 
 impl Finding {
     /// Makes a check.
-    fn of(check: &'static Check, configured: &Configured, started: Instant) -> Finding {
+    fn of(check: &'static Check, configured: &Configured, kept: &mut Kept, started: Instant) -> Finding {
         let thresholds = Thresholds::of(check, configured);
         if let Some(reason) = why_skipped(check, &thresholds) {
             return Finding::new(check, thresholds, Status::Skipped, Measure::because(reason));
         }
-        let measure = if started.elapsed() > BUDGET {
-            Measure::because(format!("the checks before it took more than {} ms", BUDGET.as_millis()))
-        } else {
-            measured(check)
+        let measure = match check.run {
+            Run::Slow(_) => kept.of(check),
+            Run::Fast(_) if started.elapsed() > BUDGET => {
+                Measure::because(format!("the checks before it took more than {} ms", BUDGET.as_millis()))
+            }
+            Run::Fast(measure) => {
+                let began = Instant::now();
+                let measured = measured(measure);
+                Measure { took: Some(began.elapsed().as_secs_f64() * 1e3), ..measured }
+            }
         };
         Finding::new(check, thresholds, Status::Unknown, measure).judged()
     }
@@ -119,8 +128,8 @@ impl Finding {
         match self.status {
             Status::Skipped => self.measure = Measure::because(self.measure.meaning.unwrap_or_default()),
             Status::Unknown => {
-                let Measure { reason, reveal, .. } = self.measure;
-                self.measure = Measure { reason, remedy: reveal, ..Measure::default() };
+                let Measure { reason, reveal, age, took, .. } = self.measure;
+                self.measure = Measure { reason, remedy: reveal, age, took, ..Measure::default() };
             }
             Status::Pass => self.measure.remedy = None,
             Status::Warn | Status::Fail => {}
@@ -139,16 +148,9 @@ impl Finding {
     }
 }
 
-impl Measure {
-    /// Nothing was measured, for this reason.
-    fn because(reason: String) -> Measure {
-        Measure { reason: Some(reason), ..Measure::default() }
-    }
-}
-
 /// What a check measures, or why it could not.
-fn measured(check: &Check) -> Measure {
-    match probe(|| spi::connect(|connection| (check.run)(connection))) {
+fn measured(measure: fn(&Connection) -> Option<Measure>) -> Measure {
+    match probe(|| spi::connect(measure)) {
         Ok(Some(measure)) => measure,
         Ok(None) => Measure::because("the server gave no answer".to_owned()),
         Err(error) => Measure::because(format!("the check failed with {}: {error}", error.sqlstate())),

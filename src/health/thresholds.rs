@@ -128,6 +128,7 @@ impl Thresholds {
             ("enabled", Member::Value(self.enabled.into())),
             ("muted_until", Member::Value(self.muted_until.into())),
             ("note", Member::Value(self.note.into())),
+            ("tier", Member::Value(check.run.tier().into())),
             ("from_version", Member::Value(check.from_version.into())),
             ("on_standby", Member::Value(check.on_standby.into())),
             ("about", Member::Value(check.about.into())),

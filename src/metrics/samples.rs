@@ -49,6 +49,7 @@ fn settings() -> impl Iterator<Item = Value> {
         ("retry_base_delay", guc::retry_base_delay().as_secs_f64()),
         ("slow_call_threshold", seconds(guc::slow_call_threshold(), -1.0)),
         ("upkeep_interval", guc::upkeep_interval().as_secs_f64()),
+        ("slow_check_interval", seconds(guc::slow_check_interval(), -1.0)),
         ("notify_interval", guc::notify_interval().as_secs_f64()),
         ("relax_claims_after", seconds(guc::relax_claims_after(), -1.0)),
     ];

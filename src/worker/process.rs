@@ -73,7 +73,7 @@ fn take_signals() {
 }
 
 /// Settings that a database or the server's configuration may have for its sessions, and that are not meant for us.
-const SETTINGS: [(&CStr, &CStr); 6] = [
+const SETTINGS: [(&CStr, &CStr); 8] = [
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"statement_timeout", c"0"),
     (c"lock_timeout", c"0"),
@@ -81,6 +81,9 @@ const SETTINGS: [(&CStr, &CStr); 6] = [
     (c"deadlock_timeout", c"10ms"),
     (c"idle_in_transaction_session_timeout", c"0"),
     (c"default_transaction_isolation", c"read committed"),
+    // What it does is over before a statement is compiled or another process has started.
+    (c"jit", c"off"),
+    (c"max_parallel_workers_per_gather", c"0"),
 ];
 
 /// Connects to a database, or with `None` to what all databases share. Ends the process where that can't be.

@@ -5,7 +5,7 @@ use super::process;
 use crate::error::{Code, Error};
 use crate::guard;
 use crate::guc;
-use crate::health::samples;
+use crate::health::{samples, slow};
 use crate::jobs::{ready, upkeep};
 use crate::pg::identity::Identity;
 use crate::pg::spi::{self, Statement};
@@ -20,6 +20,8 @@ const LOCK_TIMEOUT: i32 = 50;
 const LINGER: Duration = Duration::from_secs(1);
 /// Between two looks whether somebody wants the database: a look goes through the server's locks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// How long slow checks may take of one visit; the last one may take longer.
+const SLOW_CHECKS: Duration = Duration::from_millis(500);
 /// A step that did so much is done again at once, since there is more.
 const FULL_BATCH: i64 = 1_000;
 /// As long as the visit is no older.
@@ -85,6 +87,7 @@ impl Visit {
         workers::enter(self.database);
         if with_upkeep {
             self.upkeep()?;
+            self.check_slowly()?;
         }
         self.sample();
         let mut last = None;
@@ -131,12 +134,41 @@ impl Visit {
             samples::take();
             Ok(Reply::success())
         };
-        let result = as_owner(c"read counters", || guard::step(LOCK_TIMEOUT, take));
+        let result = as_owner(c"read counters", || guard::step(LOCK_TIMEOUT, None, take));
         if let Some(Err(error)) = result
             && !is_for_a_lock(&error)
         {
             log::to_server(format!("background worker: reading counters failed: {} {error}", error.sqlstate()));
         }
+    }
+
+    /// Makes slow checks of health that are due, each in a transaction of its own; what a visit has no time for is the next
+    /// one's. No step of upkeep: whoever calls maintain() has a time-out, and all of it undone with the slowest part.
+    fn check_slowly(&mut self) -> Result<(), Outcome> {
+        let began = Instant::now();
+        let due = as_owner(c"look for slow checks", slow::due).ok_or(Outcome::NoExtension)?;
+        for check in due {
+            if self.is_in_the_way() {
+                return Err(Outcome::Left);
+            }
+            if began.elapsed() > SLOW_CHECKS {
+                break;
+            }
+            let measure = || {
+                check.measure();
+                Ok(Reply::success())
+            };
+            let measured = as_owner(c"slow check", || guard::step(LOCK_TIMEOUT, Some(slow::DEADLINE), measure));
+            if let Err(error) = measured.ok_or(Outcome::NoExtension)? {
+                let keep = || {
+                    check.keep_failure(&error);
+                    Ok(Reply::success())
+                };
+                // Where that can't be kept either, what was measured before grows old, which is told as well.
+                let _ = as_owner(c"slow check", || guard::step(LOCK_TIMEOUT, None, keep));
+            }
+        }
+        Ok(())
     }
 
     /// Sends what is to be notified; false where nothing is.
@@ -159,7 +191,7 @@ impl Visit {
     /// Runs one step, notes what became of it, and says how much it did.
     fn step(&mut self, index: usize, name: &str, work: &dyn Fn() -> Result<Reply, Error>) -> Result<i64, Outcome> {
         let (at, started) = (xact::clock(), Instant::now());
-        let result = as_owner(c"upkeep", || guard::step(LOCK_TIMEOUT, work)).ok_or(Outcome::NoExtension)?;
+        let result = as_owner(c"upkeep", || guard::step(LOCK_TIMEOUT, None, work)).ok_or(Outcome::NoExtension)?;
         let took = started.elapsed().as_micros() as i64;
         match result {
             Ok(reply) => {

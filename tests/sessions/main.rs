@@ -38,6 +38,7 @@ mod server_log;
 mod settings;
 mod side_rescue;
 mod slow_calls;
+mod slow_checks;
 mod space;
 mod standby;
 mod statistics;

@@ -48,7 +48,7 @@ pub fn assert_names(check: &Value, what: &str) {
 
 /// Runs the check's remedy, as somebody would who pastes it.
 #[track_caller]
-fn remedy(session: &mut Session, check: &Value) {
+pub fn remedy(session: &mut Session, check: &Value) {
     let remedy = check["remedy"].as_str().unwrap_or_else(|| panic!("a remedy in {check:#}"));
     session.run(remedy);
 }

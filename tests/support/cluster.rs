@@ -115,6 +115,7 @@ impl Cluster {
             let mut session = self.session(TEMPLATE);
             session.run("CREATE EXTENSION pg_foreman");
             session.run(UNCHECKED);
+            session.run("SELECT foreman.check(foreman.refresh_health())");
         });
         self.create_database(&format!("TEMPLATE {TEMPLATE}"))
     }

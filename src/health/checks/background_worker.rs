@@ -1,7 +1,7 @@
 //! Whether the background worker does its rounds.
 
 use crate::guc;
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::spi::{Connection, Statement};
 use crate::pg::{process, xact};
 use crate::shared::workers;
@@ -18,7 +18,7 @@ pub const CHECK: Check = Check {
     about: "By how much the background worker is late in this database, where it comes every foreman.upkeep_interval. Before \
             its first visit: for how long there has been a queue.",
     advice: "Read foreman.worker_status for errors, and the server's log; see that max_worker_processes leaves room for it.",
-    run: |connection| measure(connection),
+    run: Run::Fast(measure),
 };
 
 static WAITING: Statement = Statement::new(

@@ -1,6 +1,6 @@
 //! Sessions that wait for a lock, and who is at the root.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::datum::{Array, Jsonb};
 use crate::pg::spi::{Connection, Row, Rows, Statement};
 use pgrx::pg_sys;
@@ -17,7 +17,7 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "For how long a session has been waiting for a lock, and who is at the root: blocks others and does not wait.",
     advice: "End the root's transaction by the remedy: the others go on by themselves. foreman.blocking shows all roots.",
-    run: |connection| Some(measure(connection)),
+    run: Run::Fast(|connection| Some(measure(connection))),
 };
 
 // The lock table is open to every role. pg_blocking_pids takes exclusive hold of it for a moment, so it is asked only for

@@ -1,6 +1,6 @@
 //! How much is found in the server's own memory.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::health::rates;
 use crate::shared::samples::{Figure, Span};
 
@@ -18,7 +18,7 @@ pub const CHECK: Check = Check {
             found.",
     advice: "Look in pg_stat_statements by shared_blks_read for what reads so much; raise shared_buffers if the \
              machine has the memory.",
-    run: |_| rates::over(rates::SOME, measure),
+    run: Run::Fast(|_| rates::over(rates::SOME, measure)),
 };
 
 /// The share, of 10,000 at least: what a start reads is no alarm.

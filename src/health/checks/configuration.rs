@@ -1,6 +1,6 @@
 //! Settings that let the server get worse.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::spi::Statement;
 
 pub const CHECK: Check = Check {
@@ -16,7 +16,7 @@ pub const CHECK: Check = Check {
             advice: settings that wait for a restart, and replication slots without max_slot_wal_keep_size.",
     advice: "Switch them on by the remedy and reload. Tables that are to be left alone have a setting of their \
              own for it.",
-    run: |connection| Measure::of_row(connection, &ROW),
+    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
 };
 
 // What a session has set for itself is not what the server runs with: reset_val. All settings are listed, which takes 2 ms,
@@ -54,7 +54,9 @@ static ROW: Statement = Statement::new(
                  pg_catalog.min(f.setting) FILTER (WHERE f.counts)) AS remedy,
              pg_catalog.jsonb_agg(pg_catalog.to_jsonb(f) ORDER BY f.counts DESC, f.setting) AS subjects,
              NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
+             NULL::pg_catalog.text AS reveal,
+             CASE WHEN pg_catalog.bool_or(f.counts AND f.setting OPERATOR(pg_catalog.=) 'autovacuum')
+                 THEN 'setting autovacuum' END AS culprit
       FROM found AS f",
     &[],
 );

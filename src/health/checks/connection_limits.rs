@@ -1,6 +1,6 @@
 //! Limits that a database or a role has for its connections.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::spi::Statement;
 
 pub const CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
     about: "How much is in use of the connection limit of a database or a role (CONNECTION LIMIT), where one has a limit: of \
             the one that is fullest.",
     advice: "Raise the limit by ALTER DATABASE or ALTER ROLE, or see in foreman.connection_health what its sessions do.",
-    run: |connection| Measure::of_row(connection, &ROW),
+    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
 };
 
 // Whose session it is in which database is shown to every role. Superusers are not counted against limits; a database with

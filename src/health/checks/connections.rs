@@ -1,6 +1,6 @@
 //! How much of the server's connection slots is in use.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::spi::Statement;
 
 pub const CHECK: Check = Check {
@@ -14,7 +14,7 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "How much of the server's connection slots is in use, of those that ordinary roles can have.",
     advice: "See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server.",
-    run: |connection| Measure::of_row(connection, &ROW),
+    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
 };
 
 static ROW: Statement = Statement::new(

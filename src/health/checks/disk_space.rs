@@ -1,6 +1,6 @@
 //! How full the disks are that the server writes to.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::datum::Array;
 use crate::pg::disk;
 use crate::pg::spi::{Connection, Statement};
@@ -19,7 +19,7 @@ pub const CHECK: Check = Check {
             Without room for WAL the server stops.",
     advice: "Make room, or have the disk grow. What keeps WAL: see the checks archiver, inactive_slots and \
              replication_backlog. Never delete in pg_wal.",
-    run: measure,
+    run: Run::Fast(measure),
 };
 
 static TABLESPACES: Statement = Statement::new(

@@ -1,6 +1,6 @@
 //! Settings that a crash makes one pay for.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::spi::Statement;
 
 pub const CHECK: Check = Check {
@@ -16,7 +16,7 @@ pub const CHECK: Check = Check {
             cluster without a word.",
     advice: "Switch them on by the remedy and reload. A cluster that may be lost, such as one for tests, may have \
              the check muted.",
-    run: |connection| Measure::of_row(connection, &ROW),
+    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
 };
 
 static ROW: Statement = Statement::new(

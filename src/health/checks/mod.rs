@@ -1,5 +1,5 @@
-//! The checks, a file each. All of them are fast: they read shared memory, catalogs and our own tables, lock no table of
-//! a user's and wait for nobody.
+//! The checks, a file each. They read shared memory, catalogs and our own tables, lock no table of a user's and wait for
+//! nobody; those that would take long are slow ones, which are made in the background.
 //!
 //! A check's statement answers one row of `value` (double precision), `meaning`, `remedy`, `subjects` (jsonb), `reason`,
 //! `reveal` and, where a single one is to blame, `culprit`. It reads with the rights of whoever asks: our tables by way of
@@ -54,4 +54,14 @@ checks! {
     requested_checkpoints,
     rescued_jobs,
     unworked_jobs,
+    dead_rows,
+    autovacuum_off,
+    stale_statistics,
+    invalid_indexes,
+    duplicate_indexes,
+    unused_indexes,
+    foreign_keys,
+    sequences,
+    bloat,
+    growing_tables,
 }

@@ -1,6 +1,6 @@
 //! Whether somebody has paused the replay.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::pg::spi::Statement;
 
 pub const CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
     about: "Whether the replay on this standby has been paused. It then serves what is ever older, and keeps all \
             WAL that comes.",
     advice: "Have it go on: SELECT pg_wal_replay_resume(); on the standby.",
-    run: |connection| Measure::of_row(connection, &ROW),
+    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
 };
 
 static ROW: Statement = Statement::new(

@@ -1,7 +1,7 @@
 //! How much WAL standbys have still to replay.
 
-use crate::health::check::{Check, Direction, Measure, Status};
-use crate::pg::spi::Statement;
+use crate::health::check::{Check, Direction, Run, Status};
+use crate::health::families::standbys::{self, By};
 
 pub const CHECK: Check = Check {
     name: "replication_backlog",
@@ -16,42 +16,5 @@ pub const CHECK: Check = Check {
             received. It grows too where the replay has been paused and time tells nothing.",
     advice: "See foreman.replication for which standby it is, and there whether its replay is paused (the check \
              recovery_paused) or a query holds it up.",
-    run: |connection| Measure::of_row(connection, &ROW),
+    run: Run::Fast(|connection| standbys::furthest(connection, By::Bytes)),
 };
-
-static ROW: Statement = Statement::new(
-    c"WITH standby AS MATERIALIZED (
-          SELECT r.standby, r.state, r.delay_seconds, r.behind_bytes, r.hidden_because, r.reveal
-          FROM foreman.replication AS r
-      ), total AS (
-          SELECT pg_catalog.count(*) AS standbys,
-                 pg_catalog.max(s.behind_bytes) AS most,
-                 pg_catalog.min(s.hidden_because) AS reason,
-                 pg_catalog.min(s.reveal) AS reveal
-          FROM standby AS s
-      ), worst AS (
-          SELECT s.standby, s.delay_seconds, s.behind_bytes
-          FROM standby AS s
-          WHERE s.behind_bytes IS NOT NULL
-          ORDER BY s.behind_bytes DESC, s.standby
-          LIMIT 1
-      )
-      SELECT t.most AS value,
-             CASE
-                 WHEN t.standbys OPERATOR(pg_catalog.=) 0 THEN 'no standby is connected'
-                 WHEN t.reason IS NULL AND t.most IS NULL THEN 'this server restores from an archive: what it has not got yet can''t be told'
-                 WHEN w.standby IS NOT NULL THEN pg_catalog.format('Furthest behind: %s, by %s and %s s.',
-                     w.standby, pg_catalog.pg_size_pretty(w.behind_bytes::numeric),
-                     COALESCE(pg_catalog.round(w.delay_seconds::numeric, 1)::text, '?'))
-             END AS meaning,
-             'SELECT standby, state, delay_seconds, behind_bytes FROM foreman.replication;' AS remedy,
-             (SELECT pg_catalog.jsonb_agg(
-                         (pg_catalog.to_jsonb(s) OPERATOR(pg_catalog.-) 'hidden_because') OPERATOR(pg_catalog.-) 'reveal'
-                         ORDER BY s.behind_bytes DESC, s.standby)
-              FROM standby AS s) AS subjects,
-             t.reason,
-             t.reveal
-      FROM total AS t
-      LEFT JOIN worst AS w ON true",
-    &[],
-);

@@ -1,6 +1,6 @@
 //! Queries that a standby has cancelled.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::health::rates;
 use crate::pg::xact;
 use crate::shared::samples::{Figure, Span};
@@ -18,7 +18,7 @@ pub const CHECK: Check = Check {
             which are one a minute. Skipped on a primary, which has none.",
     advice: "Set hot_standby_feedback, which has the primary keep what is looked at here, or max_standby_streaming_delay, \
              which has the replay wait.",
-    run: |_| if xact::in_recovery() { rates::over(rates::SOME, measure) } else { Some(no_standby()) },
+    run: Run::Fast(|_| if xact::in_recovery() { rates::over(rates::SOME, measure) } else { Some(no_standby()) }),
 };
 
 /// Nothing to be measured.

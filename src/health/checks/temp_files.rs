@@ -1,6 +1,6 @@
 //! What does not fit into memory.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::health::rates;
 use crate::shared::samples::{Figure, Span};
 
@@ -17,7 +17,7 @@ pub const CHECK: Check = Check {
             which are one a minute.",
     advice: "Find the statements with log_temp_files, or in pg_stat_statements by temp_blks_written; raise \
              work_mem for them.",
-    run: |_| rates::over(rates::SOME, measure),
+    run: Run::Fast(|_| rates::over(rates::SOME, measure)),
 };
 
 /// Bytes a minute.

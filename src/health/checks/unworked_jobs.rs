@@ -1,6 +1,6 @@
 //! Jobs that come, and none that ends.
 
-use crate::health::check::{Check, Direction, Measure, Status};
+use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::health::rates;
 use crate::shared::samples::{Figure, Span};
 
@@ -17,7 +17,7 @@ pub const CHECK: Check = Check {
             has ended, over the last ten readings, which are one a minute; of five readings at least. Jobs that \
             merely take long come to an end now and then.",
     advice: "See in foreman.list_queues() where they are, and start workers for it.",
-    run: |_| rates::over(rates::SOME, measure),
+    run: Run::Fast(|_| rates::over(rates::SOME, measure)),
 };
 
 /// Over so many readings at least: what has just come may well be taken the next moment.

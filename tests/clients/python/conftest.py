@@ -70,6 +70,7 @@ def make_template():
     with psycopg.connect(dbname="template_foreman", autocommit=True) as session:
         session.execute("CREATE EXTENSION pg_foreman")
         session.execute(UNCHECKED)
+        session.execute("SELECT foreman.check(foreman.refresh_health())")
         session.execute("SELECT foreman.check(foreman.grant_access('app', 'worker'))")
         session.execute("GRANT CREATE ON SCHEMA public TO app")
     return "template_foreman"

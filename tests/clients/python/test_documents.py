@@ -135,15 +135,17 @@ def test_the_table_of_error_codes_is_the_view(database):
 HEALTH_MARK = "<!-- The rest is made of foreman.health_thresholds by UPDATE_DOCS=1 tests/clients/run.sh -k documents -->\n"
 
 
-def section(name, warn, fail, unit, direction, worst, from_version, on_standby, about, advice):
+def section(name, tier, warn, fail, unit, direction, worst, from_version, on_standby, about, advice):
     """A check's section of the page on health."""
     onward, beyond = ("on", "more than") if direction == "above" else ("down", "less than")
-    said = [f"warns from {warn:,.0f} {unit} {onward}"]
+    said = ["warns where somebody has set a threshold" if warn is None else f"warns from {warn:,.0f} {unit} {onward}"]
     said += [f"fails at {beyond} {fail:,.0f} {unit}"] if fail is not None else []
     said += ["never fails"] if worst != "fail" else []
     judged = ", ".join(said).capitalize() + "."
     judged += f" Skipped before PostgreSQL {from_version}." if from_version > 15 else ""
     judged += "" if on_standby else " Skipped on a standby."
+    if tier == "slow":
+        judged += " [Slow](#slow-checks)."
     paragraphs = [about, judged, f"What to do: {advice}"]
     return f"\n### {name}\n\n" + "\n\n".join(textwrap.fill(p, 120, break_long_words=False) for p in paragraphs) + "\n"
 
@@ -151,7 +153,7 @@ def section(name, warn, fail, unit, direction, worst, from_version, on_standby, 
 def test_the_documents_list_the_checks_as_they_are(database):
     with database.session("postgres") as session:
         checks = session.execute(
-            "SELECT name, warn, fail, unit, direction, worst, from_version, on_standby, about, advice "
+            "SELECT name, tier, warn, fail, unit, direction, worst, from_version, on_standby, about, advice "
             'FROM foreman.health_thresholds ORDER BY name COLLATE "C"').fetchall()
     page = ROOT / "docs" / "health.md"
     by_hand, _ = page.read_text().split(HEALTH_MARK)
