@@ -1,9 +1,9 @@
 //! The floors of all queues: in shared memory, one for all sessions, or else this session's own.
 //!
 //! What they pass over is looked at again now and then, since not everything is told: rows written by hand, by replication
-//! or by a restore are not. Of shared floors that is done in short windows, which `window.rs` has. A floor of the session's
-//! own does not even learn of what other sessions make ready: there such a look is made whenever it costs little, and else
-//! for a twentieth of the time.
+//! or by a restore are not. That is done in short windows, which `window.rs` has. A floor of the session's own does not even
+//! learn of what other sessions make ready: there such a look is made at once whenever it costs little, and what was made
+//! ready of late is looked at for a twentieth of the time besides.
 
 #[path = "floors/window.rs"]
 mod window;
@@ -31,6 +31,9 @@ const PAUSE: i64 = 6;
 /// Microseconds that a floor may have fallen behind what was saved of it: as many dead entries are walked once, and what was
 /// made ready as late and not told of, since the server had crashed, is found at once.
 const SAVED_BEHIND: i64 = 60_000_000;
+/// With so many dead entries and more below a floor of the session's own it is not looked at all of them at once: as many
+/// take some milliseconds, a hundred times that where their pages are cleaned by the way.
+const IN_WINDOWS: u64 = 2_000;
 /// Dead entries that are walked in less time than it is worth to save floors.
 const WORTH_SAVING: u64 = 100_000;
 
@@ -53,7 +56,6 @@ pub struct Entry {
     looked_at: i64,
     /// Of the session's own floors.
     looks_back_at: [i64; LOOKS_BACK.len()],
-    /// Of shared ones.
     back: window::Back,
     floors: [Floor; PRIORITIES],
 }
@@ -122,11 +124,21 @@ impl Entry {
     fn look_below(&self, now: i64) -> Option<usize> {
         // The clock may have been put back.
         let is_due = |at: &i64| *at <= now || *at > now + i64::from(u32::MAX) * PAUSE;
-        self.looks_back_at.iter().position(is_due).filter(|_| self.is_complete && !are_shared())
+        let first = usize::from(self.is_in_windows());
+        let due = self.looks_back_at[first..].iter().position(is_due).map(|place| first + place);
+        due.filter(|_| self.is_complete && !are_shared())
+    }
+
+    /// Whether windows look at all that looks pass over.
+    fn is_in_windows(&self) -> bool {
+        are_shared() || self.back.dead() >= IN_WINDOWS
     }
 
     /// Such a look is over that came by so many dead entries. The shorter ones were part of it.
     fn has_looked_below(&mut self, which: usize, dead: u32) {
+        if which == 0 {
+            self.back.passes_over(dead.into());
+        }
         let pause = if dead < FEW { 0 } else { i64::from(dead) * PAUSE };
         self.looks_back_at[which..].fill(xact::clock() + pause);
     }

@@ -122,3 +122,24 @@ fn floors_are_saved_as_long_as_much_is_dead_below_them() {
     until_a_look_back_is_over(&mut session);
     assert_eq!(saved(&mut session), 0);
 }
+
+#[test]
+fn without_preload_a_session_looks_back_in_moments_too() {
+    let db = Cluster::shared().database();
+    let (mut session, mut old) = (db.session(), db.session());
+    let dead = bury(&mut session, &mut old);
+    let first = pages(&mut session);
+    let by_hand = write_by_hand(&mut session);
+    let is_taken = format!("SELECT status = 'running' FROM foreman.live_job WHERE id = {by_hand}");
+    let mut read = Vec::new();
+    wait_until("the job that nobody has told of", || {
+        read.push(pages(&mut session));
+        session.one::<bool>(&is_taken, &[])
+    });
+    let (all, most) = (read.iter().sum::<i64>(), read.iter().max().expect("some"));
+    println!(
+        "the first claim read {first} pages, {} others {all}, one of them {most}; {dead} hold what is dead",
+        read.len()
+    );
+    assert!(*most < dead / 2, "one claim read {most} pages, where {dead} hold what is dead");
+}

@@ -1,5 +1,5 @@
-//! The look back of shared floors: one session after the other walks for a moment through what looks pass over, and goes on
-//! where the last one has stopped.
+//! The look back: a claim walks for a moment through what looks pass over, and the next one goes on where it has stopped; of
+//! shared floors the next one of whichever session.
 
 use super::{Entry, Key, PRIORITIES, are_shared, with_entry};
 use crate::pg::{process, xact};
@@ -10,6 +10,8 @@ use std::vec;
 const LASTS: i64 = 5_000;
 /// Of a process's time windows take one part in so many.
 const SHARE: i64 = 50;
+/// The same of floors of a session's own, which learn of nothing that others make ready.
+const SHARE_OF_OWN: i64 = 20;
 /// The same after a start from saved floors, until all was seen once.
 const SHARE_IN_HASTE: i64 = 2;
 /// Microseconds between the end of one look back and the beginning of the next.
@@ -42,6 +44,11 @@ impl Back {
         self.is_in_haste = true;
     }
 
+    /// Looks pass over so many dead entries.
+    pub fn passes_over(&mut self, dead: u64) {
+        self.dead = [0, dead];
+    }
+
     /// How many dead entries looks pass over.
     pub fn dead(&self) -> u64 {
         self.dead.into_iter().max().unwrap_or_default()
@@ -60,7 +67,11 @@ impl Back {
     /// A window is over.
     fn end(&mut self, window: &Window) {
         let now = xact::clock();
-        let share = if self.is_in_haste { SHARE_IN_HASTE } else { SHARE };
+        let share = match (self.is_in_haste, are_shared()) {
+            (true, _) => SHARE_IN_HASTE,
+            (false, true) => SHARE,
+            (false, false) => SHARE_OF_OWN,
+        };
         let pause = (now - window.began).max(0) * (share - 1);
         self.dead[0] += window.dead;
         if window.priority < PRIORITIES {
@@ -113,11 +124,12 @@ pub struct Stretch {
 impl Window {
     /// The next one of a queue, if it is due. The snapshot has to be taken after.
     pub fn of(table: u32, queue: i32, now: i64) -> Option<Window> {
-        if !are_shared() || xact::in_recovery() {
+        if xact::in_recovery() {
             return None;
         }
         let key = Key { database: process::database(), table, queue };
-        with_entry(key, |entry| entry.is_complete && entry.back.begin(now)).filter(|is_due| *is_due)?;
+        let is_due = |entry: &mut Entry| entry.is_complete && entry.is_in_windows() && entry.back.begin(now);
+        with_entry(key, is_due).filter(|is_due| *is_due)?;
         // Nothing is allocated under the lock.
         let mut stretches = Vec::with_capacity(PRIORITIES * (MAX_RANGES + 1));
         let (born, priority, place) = with_entry(key, |entry| {
