@@ -31,7 +31,7 @@ WITH setting AS MATERIALIZED (
            pg_catalog.pg_stat_get_dead_tuples(c.oid) AS dead_rows,
            pg_catalog.pg_stat_get_mod_since_analyze(c.oid) AS changed_rows
     FROM pg_catalog.pg_class AS c
-    WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'm', 't']::"char"[])
+    WHERE c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'm', 't']::pg_catalog."char"[])
       AND c.relpersistence OPERATOR(pg_catalog.<>) 't'
 )
 SELECT c.oid AS id,
@@ -91,7 +91,7 @@ WITH holder AS (
     FROM pg_catalog.pg_stat_activity AS a
     WHERE a.backend_type OPERATOR(pg_catalog.=) 'autovacuum worker'
 )
-SELECT NULL::oid AS id, 'off' AS kind, 'setting autovacuum' AS culprit, NULL::timestamptz AS since,
+SELECT NULL::pg_catalog.oid AS id, 'off' AS kind, 'setting autovacuum' AS culprit, NULL::pg_catalog.timestamptz AS since,
        'autovacuum is off' AS why,
        'ALTER SYSTEM SET autovacuum = on; -- then SELECT pg_reload_conf();' AS remedy
 WHERE pg_catalog.current_setting('autovacuum') OPERATOR(pg_catalog.=) 'off'
@@ -137,7 +137,7 @@ JOIN pg_catalog.pg_class AS t ON t.oid OPERATOR(pg_catalog.=) x.indrelid
 JOIN pg_catalog.pg_namespace AS tn ON tn.oid OPERATOR(pg_catalog.=) t.relnamespace
 WHERE i.relkind OPERATOR(pg_catalog.=) 'i'
   AND i.relpages OPERATOR(pg_catalog.>=) (10485760 OPERATOR(pg_catalog./) pg_catalog.current_setting('block_size')::integer)
-  AND n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog', 'pg_toast', 'foreman']::name[])
+  AND n.nspname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_catalog', 'pg_toast', 'foreman']::pg_catalog.name[])
   AND x.indisvalid
   AND NOT x.indisunique
   AND NOT x.indisexclusion

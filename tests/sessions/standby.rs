@@ -67,6 +67,7 @@ const CALLS: &[(&str, Gets)] = &[
     ("read_health_checks()", Success),
     ("read_health_thresholds()", Success),
     ("configure_check('connections')", Error("READ_ONLY")),
+    ("refresh_health()", Error("READ_ONLY")),
     ("check('{\"status\": \"success\"}')", Success),
     ("read_worker_status()", Success),
     ("read_slow_calls()", Success),
