@@ -44,4 +44,5 @@ mod statistics;
 mod timeouts;
 mod unique_keys;
 mod waiting;
+mod wakes;
 mod worker;
