@@ -15,8 +15,7 @@ static READ: Statement = Statement::new(
                  SELECT pg_catalog.sum(f.pending OPERATOR(pg_catalog.-) f.scheduled)
                  FROM foreman.figure_source() AS s
                  CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
-                 JOIN foreman.queue_names AS n ON n.queue_id OPERATOR(pg_catalog.=) f.queue_id
-                 JOIN foreman.queues AS q ON q.queue OPERATOR(pg_catalog.=) n.queue
+                 JOIN foreman.queue_names AS q ON q.queue_id OPERATOR(pg_catalog.=) f.queue_id
                  WHERE q.paused_at IS NULL
              ), 0)::bigint
       FROM pg_catalog.pg_stat_database AS d

@@ -35,6 +35,7 @@ checks! {
     partitions_ahead,
     shared_tables,
     oldest_ready_job,
+    late_queues,
     failed_jobs,
     durability,
     configuration,
