@@ -55,4 +55,5 @@ checks! {
     requested_checkpoints,
     rescued_jobs,
     unworked_jobs,
+    floor_misses,
 }
