@@ -33,7 +33,10 @@ CREATE TABLE foreman.queue (
     failed_retention_seconds double precision NOT NULL DEFAULT 2592000
         CONSTRAINT queue_failed_retention_is_positive CHECK (failed_retention_seconds OPERATOR(pg_catalog.>) 0),
     notify boolean NOT NULL DEFAULT false,
-    paused_at timestamptz
+    paused_at timestamptz,
+    -- NULL: the check oldest_ready_job has a threshold for all such queues.
+    ready_target_seconds double precision
+        CONSTRAINT queue_ready_target_is_positive CHECK (ready_target_seconds OPERATOR(pg_catalog.>) 0)
 );
 COMMENT ON TABLE foreman.queue IS 'A queue and its policy; made on first use.';
 

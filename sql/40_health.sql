@@ -229,8 +229,9 @@ COMMENT ON VIEW foreman.horizon IS
     'Who keeps VACUUM from removing dead rows, oldest first: for how many transactions, and where. An echo repeats what another holds.';
 
 CREATE VIEW foreman.queue_names AS
-SELECT q.id AS queue_id, q.name AS queue FROM foreman.queue AS q;
-COMMENT ON VIEW foreman.queue_names IS 'Names of queues, for checks that count by their ids.';
+SELECT q.id AS queue_id, q.name AS queue, q.paused_at, q.ready_target_seconds FROM foreman.queue AS q;
+COMMENT ON VIEW foreman.queue_names IS
+    'Names of queues, whether they are paused, and their targets, for checks that count by their ids.';
 
 CREATE VIEW foreman.queue_health AS
 WITH source AS MATERIALIZED (
@@ -253,6 +254,7 @@ SELECT q.queue,
        CASE WHEN l.oldest_ready_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() THEN
            pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) l.oldest_ready_at)
        END AS oldest_ready,
+       pg_catalog.make_interval(secs => q.ready_target_seconds) AS target,
        COALESCE(l.pending OPERATOR(pg_catalog.-) l.scheduled, 0) AS ready,
        COALESCE(l.scheduled, 0) AS scheduled,
        COALESCE(l.running, 0) AS running,
@@ -263,7 +265,7 @@ LEFT JOIN live AS l ON l.queue_id OPERATOR(pg_catalog.=) q.queue_id
 LEFT JOIN ended AS e ON e.queue_id OPERATOR(pg_catalog.=) q.queue_id
 ORDER BY l.oldest_ready_at, q.queue;
 COMMENT ON VIEW foreman.queue_health IS
-    'The queues, the one with the oldest ready job first: for how long that has been waiting, jobs by state, what ended in the last hour. As of when: see job_stats.';
+    'The queues, the one with the oldest ready job first: for how long that has been waiting, and for how long it may at most, jobs by state, what ended in the last hour. As of when: see job_stats.';
 
 -- Reads the first row of the rest by its index: the ids' order is nearly that of the ends.
 CREATE VIEW foreman.partition_outlook AS

@@ -86,6 +86,6 @@ SELECT q.name AS queue, q.paused_at, q.lease_seconds, q.max_attempts, q.default_
            AS completed_retention_seconds,
        CASE WHEN q.failed_retention_seconds OPERATOR(pg_catalog.<) 'infinity' THEN q.failed_retention_seconds END
            AS failed_retention_seconds,
-       q.notify, q.created_at
+       q.notify, q.ready_target_seconds, q.created_at
 FROM foreman.queue AS q;
-COMMENT ON VIEW foreman.queues IS 'Queues and their policies; a retention of NULL is for ever.';
+COMMENT ON VIEW foreman.queues IS 'Queues and their policies; a retention of NULL is for ever, a target of NULL is none of the queue''s own.';

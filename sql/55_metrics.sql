@@ -9,6 +9,7 @@ VALUES
     ('foreman_metrics_dropped_series', 'gauge', 'Series of queues that are told together, as _other.'),
     ('foreman_queue_jobs', 'gauge', 'Live jobs of a queue by state: ready, scheduled (due later), running.'),
     ('foreman_queue_oldest_ready_age_seconds', 'gauge', 'For how long the oldest ready job of a queue has been ready; 0 where none is.'),
+    ('foreman_queue_ready_target_seconds', 'gauge', 'How long the oldest ready job of a queue may wait, as configured; missing where a queue has no target of its own.'),
     ('foreman_queue_paused', 'gauge', 'Whether a queue is paused.'),
     ('foreman_queue_ended_jobs', 'gauge', 'Jobs of a queue that have ended and are kept, by status. Retention makes it less: rates are those of foreman_jobs_ended_total.'),
     ('foreman_queue_floor_looks_total', 'counter', 'Looks through what claims from a queue pass over.'),
@@ -57,6 +58,7 @@ WITH clock AS MATERIALIZED (
 ), queue AS MATERIALIZED (
     SELECT q.id,
            q.paused_at IS NOT NULL AS is_paused,
+           q.ready_target_seconds AS target,
            -- A queue that somebody has given that name is told with them.
            CASE WHEN pg_catalog.row_number() OVER (ORDER BY q.id) OPERATOR(pg_catalog.<=) 100 THEN q.name ELSE '_other' END
                AS label
@@ -67,7 +69,9 @@ WITH clock AS MATERIALIZED (
            COALESCE(pg_catalog.sum(f.pending OPERATOR(pg_catalog.-) f.scheduled), 0) AS ready,
            COALESCE(pg_catalog.sum(f.scheduled), 0) AS scheduled,
            COALESCE(pg_catalog.sum(f.running), 0) AS running,
-           EXTRACT(epoch FROM pg_catalog.min(f.oldest_ready_at))::double precision AS oldest
+           EXTRACT(epoch FROM pg_catalog.min(f.oldest_ready_at))::double precision AS oldest,
+           -- Those that are told together have none in common.
+           CASE WHEN k.label OPERATOR(pg_catalog.<>) '_other' THEN pg_catalog.min(k.target) END AS target
     FROM queue AS k
     LEFT JOIN (
         SELECT l.queue_id, l.pending, l.scheduled, l.running, l.oldest_ready_at
@@ -140,7 +144,8 @@ WITH clock AS MATERIALIZED (
     CROSS JOIN LATERAL (
         VALUES ('foreman_queue_paused', l.is_paused::integer::double precision),
                ('foreman_queue_oldest_ready_age_seconds',
-                   GREATEST(0, c.at OPERATOR(pg_catalog.-) COALESCE(l.oldest, 'infinity')))
+                   GREATEST(0, c.at OPERATOR(pg_catalog.-) COALESCE(l.oldest, 'infinity'))),
+               ('foreman_queue_ready_target_seconds', l.target)
     ) AS n (family, value)
     UNION ALL
     SELECT 'foreman_queue_ended_jobs', NULL, pg_catalog.jsonb_build_object('queue', e.label, 'status', n.status), n.jobs

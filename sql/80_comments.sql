@@ -245,7 +245,9 @@ COMMENT ON FUNCTION foreman.configure_queue IS
 - `completed_retention_seconds`, `failed_retention_seconds` (of cancelled jobs too): from 1; ''infinity'' keeps for ever
   (a week, 30 days). They count from the end of the day (UTC) on which a job ended.
 - `notify`: whether NOTIFY foreman_jobs, with the queue''s name, tells of new jobs (false). `options`: none yet.
-- Replies: `success` with the whole policy, where a retention of null is for ever.
+- `ready_target_seconds`: for how long the oldest ready job may have been waiting before the check `late_queues` warns,
+  up to a year; 0 takes the target away (none: then the check `oldest_ready_job` judges the queue).
+- Replies: `success` with the whole policy, where a retention of null is for ever, a target of null is none.
 - Errors: `INVALID_PARAMS`, `READ_ONLY`.';
 
 COMMENT ON FUNCTION foreman.pause_queue IS

@@ -20,7 +20,9 @@ use pgrx::prelude::*;
 /// - `completed_retention_seconds`, `failed_retention_seconds` (of cancelled jobs too): from 1; 'infinity' keeps for ever
 ///   (a week, 30 days). They count from the end of the day (UTC) on which a job ended.
 /// - `notify`: whether NOTIFY foreman_jobs, with the queue's name, tells of new jobs (false). `options`: none yet.
-/// - Replies: `success` with the whole policy, where a retention of null is for ever.
+/// - `ready_target_seconds`: for how long the oldest ready job may have been waiting before the check `late_queues` warns,
+///   up to a year; 0 takes the target away (none: then the check `oldest_ready_job` judges the queue).
+/// - Replies: `success` with the whole policy, where a retention of null is for ever, a target of null is none.
 /// - Errors: `INVALID_PARAMS`, `READ_ONLY`.
 #[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
 #[search_path(pg_catalog, pg_temp)]
@@ -39,6 +41,7 @@ fn configure_queue(
     failed_retention_seconds: default!(Option<f64>, "NULL"),
     notify: default!(Option<bool>, "NULL"),
     default_priority: default!(Option<i32>, "NULL"),
+    ready_target_seconds: default!(Option<f64>, "NULL"),
     options: default!(Option<Jsonb>, "'{}'"),
 ) -> Jsonb {
     const SECONDS: &str = "a number of seconds";
@@ -62,6 +65,7 @@ fn configure_queue(
             failed_retention_seconds: retention("failed_retention_seconds", failed_retention_seconds)?,
             notify,
             default_priority: arguments::optional_within("default_priority", default_priority, PRIORITIES)?,
+            ready_target_seconds: number("ready_target_seconds", ready_target_seconds, 0.0, YEAR, SECONDS)?,
         };
         policy::configure(&name, &policy)
     })

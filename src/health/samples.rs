@@ -1,8 +1,10 @@
 //! Takes readings of the server's counters, which `shared/samples.rs` keeps.
 
 use crate::guc;
+use crate::jobs::live::LIVE_JOB;
 use crate::pg::spi::{self, Statement};
 use crate::pg::{compat, process, xact};
+use crate::shared::floors;
 use crate::shared::samples::{self, FIGURES, Figure, Sample};
 use crate::shared::tally::{self, Event};
 
@@ -15,8 +17,7 @@ static READ: Statement = Statement::new(
                  SELECT pg_catalog.sum(f.pending OPERATOR(pg_catalog.-) f.scheduled)
                  FROM foreman.figure_source() AS s
                  CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
-                 JOIN foreman.queue_names AS n ON n.queue_id OPERATOR(pg_catalog.=) f.queue_id
-                 JOIN foreman.queues AS q ON q.queue OPERATOR(pg_catalog.=) n.queue
+                 JOIN foreman.queue_names AS q ON q.queue_id OPERATOR(pg_catalog.=) f.queue_id
                  WHERE q.paused_at IS NULL
              ), 0)::bigint
       FROM pg_catalog.pg_stat_database AS d
@@ -73,6 +74,9 @@ pub fn take() {
         }
     });
     let rescued = tally::read().map_or(0, |tally| tally.of(Event::Rescued));
-    sample.values[Figure::Rescued as usize] = i64::try_from(rescued).unwrap_or(i64::MAX);
+    let misses = floors::figures(LIVE_JOB.oid()).iter().map(|of_queue| of_queue.found).sum();
+    for (figure, count) in [(Figure::Rescued, rescued), (Figure::FloorMisses, misses)] {
+        sample.values[figure as usize] = i64::try_from(count).unwrap_or(i64::MAX);
+    }
     samples::keep(process::database(), sample);
 }

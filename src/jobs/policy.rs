@@ -1,4 +1,4 @@
-//! What a queue's owner may say of it: leases, attempts, backoff, retention, pause.
+//! What a queue's owner may say of it: leases, attempts, backoff, retention, pause, how long its jobs may wait.
 
 use super::queue;
 use crate::error::Error;
@@ -16,7 +16,8 @@ static CONFIGURE: Statement = Statement::by_index(
           backoff_jitter = COALESCE($8, q.backoff_jitter), max_run_seconds = COALESCE($9, q.max_run_seconds),
           completed_retention_seconds = COALESCE($10, q.completed_retention_seconds),
           failed_retention_seconds = COALESCE($11, q.failed_retention_seconds), notify = COALESCE($12, q.notify),
-          default_priority = COALESCE($13, q.default_priority)
+          default_priority = COALESCE($13, q.default_priority),
+          ready_target_seconds = NULLIF(COALESCE($14, q.ready_target_seconds), 0)
       WHERE q.id OPERATOR(pg_catalog.=) $1
       RETURNING q.backoff_base_seconds, q.backoff_cap_seconds",
     &[
@@ -33,6 +34,7 @@ static CONFIGURE: Statement = Statement::by_index(
         pg_sys::FLOAT8OID,
         pg_sys::BOOLOID,
         pg_sys::INT4OID,
+        pg_sys::FLOAT8OID,
     ],
 );
 
@@ -69,6 +71,8 @@ pub struct Policy {
     pub failed_retention_seconds: Option<f64>,
     pub notify: Option<bool>,
     pub default_priority: Option<i32>,
+    /// 0: none any more.
+    pub ready_target_seconds: Option<f64>,
 }
 
 /// `configure_queue`: makes the queue if need be.
@@ -91,6 +95,7 @@ pub fn configure(name: &str, policy: &Policy) -> Result<Reply, Error> {
                 &policy.failed_retention_seconds,
                 &policy.notify,
                 &policy.default_priority,
+                &policy.ready_target_seconds,
             ],
         );
         let pair = rows.first().and_then(|row| Some((row.double(1)?, row.double(2)?)));

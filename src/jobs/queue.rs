@@ -41,6 +41,7 @@ pub static QUEUE: Table = Table::new(
         (c"failed_retention_seconds", pg_sys::FLOAT8OID),
         (c"notify", pg_sys::BOOLOID),
         (c"paused_at", pg_sys::TIMESTAMPTZOID),
+        (c"ready_target_seconds", pg_sys::FLOAT8OID),
     ],
 );
 

@@ -42,12 +42,21 @@ figures! {
     Conflicts,
     /// Jobs that left the live ones, in whatever way.
     JobsEnded,
-    /// Jobs that are ready in queues that are not paused. The only one that falls.
+    /// Jobs that are ready in queues that are not paused.
     JobsReady,
     CheckpointsTimed,
     CheckpointsRequested,
     /// Leases taken back.
     Rescued,
+    /// Jobs that only a look back has found, of the queues that have floors now.
+    FloorMisses,
+}
+
+impl Figure {
+    /// Whether it also becomes less while nothing begins anew.
+    fn may_fall(self) -> bool {
+        matches!(self, Figure::JobsReady | Figure::FloorMisses)
+    }
 }
 
 /// How many there are.
@@ -103,7 +112,7 @@ const NOTHING: Sample = Sample { at: 0, resets: [0; 2], values: [0; FIGURES] };
 impl Sample {
     /// Whether what counts up has done so from this reading to a later one.
     fn leads_to(&self, later: &Sample) -> bool {
-        let grew = |figure: &Figure| *figure == Figure::JobsReady || self.of(*figure) <= later.of(*figure);
+        let grew = |figure: &Figure| figure.may_fall() || self.of(*figure) <= later.of(*figure);
         self.at < later.at && self.resets == later.resets && Figure::ALL.iter().all(grew)
     }
 
@@ -221,11 +230,10 @@ mod tests {
         Box::new(Ring { database: 1, taken: 0, turn_at: 0, samples: [NOTHING; LENGTH] })
     }
 
-    /// The reading of a minute, with so many commits and jobs that are ready.
-    fn sample(minute: i64, commits: i64, ready: i64) -> Sample {
+    /// The reading of a minute, with so many commits.
+    fn sample(minute: i64, commits: i64) -> Sample {
         let mut sample = Sample { at: minute * MINUTE, ..NOTHING };
         sample.values[Figure::Commits as usize] = commits;
-        sample.values[Figure::JobsReady as usize] = ready;
         sample
     }
 
@@ -238,9 +246,9 @@ mod tests {
     fn a_rate_takes_two_readings_that_are_fresh() {
         let mut ring = ring();
         assert_eq!(told(&ring, 10, 1), Err(Missing::Second));
-        ring.keep(sample(1, 100, 0));
+        ring.keep(sample(1, 100));
         assert_eq!(told(&ring, 10, 1), Err(Missing::Second));
-        ring.keep(sample(3, 120, 0));
+        ring.keep(sample(3, 120));
         assert_eq!(told(&ring, 10, 3), Ok((1, 10.0)));
         assert_eq!(told(&ring, 10, 8), Ok((1, 10.0)));
         assert_eq!(told(&ring, 10, 9), Err(Missing::Fresh));
@@ -250,33 +258,38 @@ mod tests {
     #[test]
     fn after_a_reset_or_a_value_that_fell_it_begins_anew() {
         let mut ring = ring();
-        ring.keep(sample(1, 100, 0));
-        ring.keep(sample(2, 110, 0));
-        ring.keep(sample(3, 5, 0));
+        ring.keep(sample(1, 100));
+        ring.keep(sample(2, 110));
+        ring.keep(sample(3, 5));
         assert_eq!(told(&ring, 10, 3), Err(Missing::Second));
-        ring.keep(sample(4, 9, 0));
+        ring.keep(sample(4, 9));
         assert_eq!(told(&ring, 10, 4), Ok((1, 4.0)));
         // More was counted since the reset than before it.
-        ring.keep(Sample { resets: [1, 0], ..sample(5, 500, 0) });
+        ring.keep(Sample { resets: [1, 0], ..sample(5, 500) });
         assert_eq!(told(&ring, 10, 5), Err(Missing::Second));
-        ring.keep(Sample { resets: [1, 0], ..sample(6, 501, 0) });
+        ring.keep(Sample { resets: [1, 0], ..sample(6, 501) });
         assert_eq!(told(&ring, 10, 6), Ok((1, 1.0)));
     }
 
     #[test]
-    fn jobs_that_are_ready_may_become_fewer() {
-        let mut ring = ring();
-        ring.keep(sample(1, 1, 50));
-        ring.keep(sample(2, 1, 20));
-        let span = ring.span(10, 2 * MINUTE, MINUTE).expect("a span");
-        assert!((span.growth(Figure::JobsReady) + 30.0).abs() < 1e-9);
+    fn jobs_that_are_ready_and_queues_with_floors_may_become_fewer() {
+        for figure in [Figure::JobsReady, Figure::FloorMisses] {
+            let mut ring = ring();
+            for (minute, value) in [(1, 50), (2, 20)] {
+                let mut taken = sample(minute, 1);
+                taken.values[figure as usize] = value;
+                ring.keep(taken);
+            }
+            let span = ring.span(10, 2 * MINUTE, MINUTE).expect("a span");
+            assert!((span.growth(figure) + 30.0).abs() < 1e-9);
+        }
     }
 
     #[test]
     fn it_keeps_two_hours_and_goes_no_further_back_than_asked() {
         let mut ring = ring();
         for minute in 1..=300 {
-            ring.keep(sample(minute, minute * minute, 0));
+            ring.keep(sample(minute, minute * minute));
         }
         assert_eq!(told(&ring, 1, 300), Ok((1, 599.0)));
         assert_eq!(told(&ring, 10, 300), Ok((10, 590.0)));

@@ -345,6 +345,88 @@ fn a_lease_that_nobody_takes_back_is_overdue() {
     cure(&mut asking, &health, "overdue_leases");
 }
 
+/// Takes a job of this queue and completes it.
+#[track_caller]
+fn work(session: &mut Session, queue: &str) {
+    let reply = session.call(&format!("claim_jobs('{queue}')")).succeeded();
+    let job = &reply["jobs"][0];
+    let token = job["lease_token"].as_str().unwrap_or_else(|| panic!("a job in {reply:#}"));
+    session.call(&format!("complete_job({}, '{token}')", job["job_id"])).succeeded();
+}
+
+#[test]
+fn a_queue_whose_workers_are_gone_is_named_while_others_work() {
+    let cluster = Cluster::start(&["shared_preload_libraries = 'pg_foreman'", "foreman.max_workers = 0"]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("oldest_ready_job", 0.5)]);
+    for _ in 0..2 {
+        asking.call("create_job('mail')").succeeded();
+    }
+    // The last that was seen of its workers.
+    work(&mut asking, "mail");
+    let mut worker = db.session();
+    let mut health = Value::Null;
+    wait_until("the queue to be late", || {
+        worker.call("create_job('print')").succeeded();
+        work(&mut worker, "print");
+        health = asking.call("db_health()");
+        alarms(&health) == ["oldest_ready_job"]
+    });
+    one_warning(&health, "oldest_ready_job", "queue 'mail'", &[]);
+    let found = check(&health, "oldest_ready_job");
+    let meaning = found["meaning"].as_str().expect("a text");
+    assert!(meaning.contains("Of its jobs 0 run; somebody last looked for more"), "{found:#}");
+    let late = &found["subjects"][0];
+    assert!(late["seconds_since_look"].as_f64() >= Some(0.4), "nobody looks at it: {late:#}");
+
+    // A worker that comes back, and has more to do than it can, is another trouble.
+    asking.call("claim_jobs('mail')").succeeded();
+    asking.call("create_job('mail')").succeeded();
+    let health = await_alarms(&mut asking, &["oldest_ready_job"]);
+    let found = check(&health, "oldest_ready_job");
+    assert_eq!(found["subjects"][0]["running"], 1, "{found:#}");
+    work(&mut asking, "mail");
+    await_alarms(&mut asking, &[]);
+}
+
+#[test]
+fn a_queue_is_measured_against_its_own_target_and_one_without_against_the_threshold_of_all() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[]);
+    let skipped = asking.call("db_health()")["skipped"].to_string();
+    assert!(skipped.contains("no queue has a target of its own"), "{skipped}");
+    for (queue, target) in [("mail", 0.2), ("reports", 86_400.0)] {
+        asking.call(&format!("configure_queue('{queue}', ready_target_seconds => {target})")).succeeded();
+    }
+    for queue in ["mail", "reports", "print"] {
+        asking.call(&format!("create_job('{queue}')")).succeeded();
+    }
+    let health = await_alarms(&mut asking, &["late_queues"]);
+    one_warning(&health, "late_queues", "queue 'mail'", &[]);
+    assert!(check(&health, "late_queues")["meaning"].to_string().contains("; its target is 0.2 s."), "{health:#}");
+    assert!(check(&health, "late_queues")["value"].as_f64() >= Some(100.0), "{health:#}");
+
+    // With a day to wait a queue is late for nobody, however little the others may wait.
+    asking.call("configure_check('oldest_ready_job', warn => 0.1)").succeeded();
+    let health = await_alarms(&mut asking, &["late_queues", "oldest_ready_job"]);
+    let queues = |health: &Value, name: &str| -> Vec<Value> {
+        let subjects = check(health, name)["subjects"].as_array().expect("subjects");
+        subjects.iter().map(|of| of["queue"].clone()).collect()
+    };
+    assert_eq!(queues(&health, "oldest_ready_job"), ["print"], "{health:#}");
+    assert_eq!(queues(&health, "late_queues"), ["mail", "reports"], "{health:#}");
+
+    // Without its target it is one of the others.
+    asking.call("configure_queue('mail', ready_target_seconds => 0)").succeeded();
+    let health = await_alarms(&mut asking, &["oldest_ready_job"]);
+    assert_eq!(queues(&health, "oldest_ready_job"), ["mail", "print"], "{health:#}");
+    // What is paused waits because somebody wants it so.
+    asking.call("pause_queue('mail')").succeeded();
+    work(&mut asking, "print");
+    await_alarms(&mut asking, &[]);
+}
+
 #[test]
 fn jobs_that_ended_and_wait_for_a_partition_are_told_of() {
     let cluster = Cluster::start(&[]);

@@ -62,6 +62,7 @@ fn each_role_is_told_what_it_may_see_and_what_it_may_not() {
 fn the_views_for_people_fit_a_terminal_of_120_columns() {
     let cluster = Cluster::start(&[]);
     let db = cluster.database();
+    db.session().call("configure_queue('mail, second class', ready_target_seconds => 90)").succeeded();
     db.session().call("create_job('mail, second class')").succeeded();
     let mut idle = db.session();
     idle.run("CREATE TABLE held (n int)");

@@ -45,4 +45,5 @@ mod statistics;
 mod timeouts;
 mod unique_keys;
 mod waiting;
+mod wakes;
 mod worker;

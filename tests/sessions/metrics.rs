@@ -187,10 +187,15 @@ fn queues_beyond_the_hundredth_are_told_as_one_and_no_series_twice() {
     assert_eq!(sample(&mut session, "foreman_queue_jobs", other), 22.0, "21 that are left, and the one of that name");
     assert_eq!(samples(&mut session, "foreman_queue_jobs").len(), 3 * 100);
     assert_eq!(plain(&mut session, "foreman_metrics_dropped_series"), 8.0 * 21.0);
+    for queue in ["q1", "q120"] {
+        session.call(&format!("configure_queue('{queue}', ready_target_seconds => 60)")).succeeded();
+    }
+    let targets = samples(&mut session, "foreman_queue_ready_target_seconds");
+    assert_eq!(targets, [("{\"queue\": \"q1\"}".to_owned(), 60.0)], "those that are told as one have none in common");
     let twice =
         "SELECT count(*) FROM (SELECT FROM foreman.metric_samples GROUP BY name, labels HAVING count(*) > 1) AS s";
     assert_eq!(session.one::<i64>(twice, &[]), 0);
-    let of_a_queue = "SELECT count(*) FROM foreman.metric_samples WHERE labels ->> 'queue' = 'q1'
+    let of_a_queue = "SELECT count(*) FROM foreman.metric_samples WHERE labels ->> 'queue' = 'q2'
         AND name NOT LIKE 'foreman_queue_floor%'";
     assert_eq!(session.one::<i64>(of_a_queue, &[]), 8, "what dropped_series counts for each");
 }

@@ -2,6 +2,8 @@
 
 use foreman_tests::{Cluster, Crossing, Reply, Session, server_version, wait_until};
 
+use crate::floors::{a_thousand, claimed, write_by_hand};
+use crate::look_back::looks_back;
 use crate::server_health::{assert_names, await_alarms, check, configure};
 
 /// A server whose readings follow each other fast, and are taken by who asks alone.
@@ -87,6 +89,27 @@ fn leases_that_are_taken_back_and_jobs_that_nobody_takes_are_told_as_rates() {
 }
 
 #[test]
+fn a_job_that_only_a_look_back_finds_is_told_of_and_not_for_ever() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let mut session = db.session();
+    configure(&mut session, "floor_misses", "enabled => true");
+    wait_until("a rate", || check(&mut session, "floor_misses")["status"] == "pass");
+    a_thousand(&mut session);
+    assert_eq!(claimed(&mut session, 1), [0; 0]);
+    let by_hand = write_by_hand(&mut session);
+    wait_until("the job to be found", || claimed(&mut session, 1) == [by_hand]);
+    await_alarms(&mut session, &["floor_misses"]);
+    assert_names(&check(&mut session, "floor_misses"), "only by looking back");
+
+    // The counter stays where it is, and only what it grows by is judged.
+    assert_eq!(looks_back(&mut session)[1], 1);
+    session.run("SELECT pg_stat_reset()");
+    wait_until("readings that begin anew", || check(&mut session, "floor_misses")["status"] == "pass");
+    assert_eq!(looks_back(&mut session)[1], 1);
+}
+
+#[test]
 fn the_background_worker_takes_readings_in_each_database() {
     let cluster = Cluster::start(&[
         "shared_preload_libraries = 'pg_foreman'",
@@ -113,6 +136,12 @@ fn without_preload_rates_are_unknown_and_say_what_would_show_them() {
     assert_eq!(found["status"], "unknown", "{found:#}");
     assert!(found["remedy"].as_str().is_some_and(|remedy| remedy.contains("shared_preload_libraries")), "{found:#}");
     assert_eq!(session.call("db_health()")["complete"], false);
+
+    // Of floors that a session has for itself there is nothing to be told.
+    configure(&mut session, "floor_misses", "enabled => true");
+    let found = check(&mut session, "floor_misses");
+    assert_eq!(found["status"], "skipped", "{found:#}");
+    assert!(found["reason"].as_str().is_some_and(|reason| reason.contains("preloading")), "{found:#}");
 }
 
 #[test]

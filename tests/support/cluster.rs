@@ -45,7 +45,7 @@ log_statement = 'none'
 const UNCHECKED: &str = "
 SELECT foreman.check(foreman.configure_check(name, enabled => false))
 FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
-              requested_checkpoints, rescued_jobs, unworked_jobs}'::text[]) AS name
+              requested_checkpoints, rescued_jobs, unworked_jobs, floor_misses}'::text[]) AS name
 ";
 
 pub struct Cluster {

@@ -15,7 +15,8 @@ pub const CHECK: Check = Check {
     on_standby: false,
     about: "By how much the ready jobs of all queues that are not paused have become more while no job at all \
             has ended, over the last ten readings, which are one a minute; of five readings at least. Jobs that \
-            merely take long come to an end now and then.",
+            merely take long come to an end now and then. Of a queue that nobody works on while others go on, \
+            oldest_ready_job tells, or late_queues.",
     advice: "See in foreman.list_queues() where they are, and start workers for it.",
     run: Run::Fast(|_| rates::over(rates::SOME, measure)),
 };

@@ -59,7 +59,7 @@ def wait_for(fact, seconds=20):
 UNCHECKED = """
     SELECT foreman.check(foreman.configure_check(name, enabled => false))
     FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
-                  requested_checkpoints, rescued_jobs, unworked_jobs}'::text[]) AS name"""
+                  requested_checkpoints, rescued_jobs, unworked_jobs, floor_misses}'::text[]) AS name"""
 
 
 def make_template():

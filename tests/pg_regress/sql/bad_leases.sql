@@ -40,7 +40,8 @@ FROM unnest(ARRAY[
     'configure_queue(''bad'', backoff_base_seconds => -1)', 'configure_queue(''bad'', backoff_factor => 0.5)', 'configure_queue(''bad'', backoff_factor => 11)',
     'configure_queue(''bad'', backoff_base_seconds => 10, backoff_cap_seconds => 9)', 'configure_queue(''bad'', backoff_jitter => 1.1)',
     'configure_queue(''bad'', max_run_seconds => 0)', 'configure_queue(''bad'', completed_retention_seconds => 0)', 'configure_queue(''bad'', failed_retention_seconds => ''-infinity'')',
-    'configure_queue(''bad'', failed_retention_seconds => ''NaN'')', 'configure_queue(''bad'', default_priority => 10)', 'configure_queue(''bad'', options => ''[]'')',
+    'configure_queue(''bad'', failed_retention_seconds => ''NaN'')', 'configure_queue(''bad'', default_priority => 10)',
+    'configure_queue(''bad'', ready_target_seconds => -1)', 'configure_queue(''bad'', ready_target_seconds => ''infinity'')', 'configure_queue(''bad'', options => ''[]'')',
     'pause_queue('''')', 'resume_queue(NULL)'
 ]) WITH ORDINALITY AS c (call, place)
 ORDER BY c.place;

@@ -5,7 +5,7 @@ CREATE EXTENSION pg_foreman;
 -- What is so of the cluster and of the machine that this runs on is left out, and so is what takes a minute to be known.
 SELECT count(foreman.check(foreman.configure_check(name, enabled => false))) AS switched_off
 FROM unnest('{durability, disk_space, checksum_failures, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
-              requested_checkpoints, rescued_jobs, unworked_jobs}'::text[]) AS name;
+              requested_checkpoints, rescued_jobs, unworked_jobs, floor_misses}'::text[]) AS name;
 -- Slow checks have not been made yet, and then they are.
 SELECT DISTINCT status, reason, remedy FROM foreman.health_checks AS c
 WHERE name IN (SELECT name FROM foreman.health_thresholds WHERE tier = 'slow');

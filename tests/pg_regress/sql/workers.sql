@@ -156,7 +156,11 @@ SELECT 'lost' AS what FROM foreman.hold_lease(job(34), token(33));
 -- The whole policy.
 SELECT jsonb_pretty(foreman.configure_queue('policy', lease_seconds => 60, max_attempts => 3, backoff => 'fixed', backoff_base_seconds => 0,
     backoff_factor => 1.5, backoff_cap_seconds => 10, backoff_jitter => 0, max_run_seconds => 7, completed_retention_seconds => 1,
-    failed_retention_seconds => 'infinity', notify => true, default_priority => 2) - 'created_at');
+    failed_retention_seconds => 'infinity', notify => true, default_priority => 2, ready_target_seconds => 90) - 'created_at');
+-- A target can be taken away again; what is not named stays.
+SELECT foreman.configure_queue('policy', notify => false) -> 'ready_target_seconds' AS kept,
+       foreman.configure_queue('policy', ready_target_seconds => 0) -> 'ready_target_seconds' AS taken_away,
+       foreman.configure_queue('policy', max_attempts => 3) -> 'ready_target_seconds' AS gone;
 SELECT foreman.create_job('policy') ->> 'created' AS created;
 SELECT priority, max_attempts FROM foreman.jobs WHERE queue = 'policy';
 SELECT q ->> 'queue' AS queue, q -> 'max_attempts' AS max_attempts FROM jsonb_array_elements(foreman.list_queues() -> 'queues') AS q
