@@ -11,7 +11,7 @@ CREATE FUNCTION hold(reply jsonb) RETURNS text LANGUAGE sql AS $$
     SELECT reply ->> 'status' || ': ' || COALESCE(string_agg(n::text, ' '), 'none') FROM h
 $$;
 CREATE FUNCTION token(n bigint) RETURNS text LANGUAGE sql AS 'SELECT h.token FROM held AS h WHERE h.n = $1 ORDER BY ctid DESC LIMIT 1';
-CREATE FUNCTION job(n bigint) RETURNS bigint LANGUAGE sql AS 'SELECT j.job_id FROM foreman.jobs AS j WHERE (j.payload ->> ''n'')::bigint = $1';
+CREATE FUNCTION job(n bigint) RETURNS bigint LANGUAGE sql AS 'SELECT j.job_id FROM foreman.jobs AS j WHERE (j.payload ->> ''n'')::bigint = $1 ORDER BY j.job_id DESC LIMIT 1';
 CREATE FUNCTION short(reply jsonb) RETURNS jsonb LANGUAGE sql AS
     $$SELECT reply - '{job_id,ready_at,lease_expires_at,message,sqlstate,http_status,retryable,attempts}'::text[]$$;
 
