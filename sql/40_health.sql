@@ -42,6 +42,8 @@ COMMENT ON VIEW foreman.health_thresholds IS
 
 -- One row a client session. The remedy names the transaction, not only the process: a pooled session serves somebody
 -- else a moment later, and a pid is given out again.
+-- What is hidden has no start. A type is also wanting of a background worker that has ended since the list was taken, or that
+-- the postmaster has not noted yet: the server looks types up when it shows them, and the list is kept for the transaction.
 CREATE VIEW foreman.client_sessions AS
 WITH clock AS MATERIALIZED (
     SELECT pg_catalog.clock_timestamp() AS at
@@ -53,7 +55,7 @@ SELECT a.pid,
        a.application_name AS application,
        a.state,
        a.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AS is_own,
-       a.backend_type IS NOT NULL AS is_visible,
+       a.backend_start IS NOT NULL AS is_visible,
        -- Not before the start, should the clock be set back; GREATEST alone would make 0 of NULL.
        CASE WHEN a.xact_start IS NOT NULL THEN
            GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.xact_start)::double precision)
@@ -67,16 +69,16 @@ SELECT a.pid,
            GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) a.state_change)::double precision)
        END AS state_seconds,
        CASE
-           WHEN a.backend_type IS NULL
+           WHEN a.backend_start IS NULL
                THEN pg_catalog.format('role %I may not see the sessions of other roles', CURRENT_USER)
            WHEN a.state OPERATOR(pg_catalog.=) 'disabled' THEN 'a session runs with track_activities off'
        END AS hidden_because,
        CASE
-           WHEN a.backend_type IS NULL THEN pg_catalog.format('GRANT pg_monitor TO %I;', CURRENT_USER)
+           WHEN a.backend_start IS NULL THEN pg_catalog.format('GRANT pg_monitor TO %I;', CURRENT_USER)
            WHEN a.state OPERATOR(pg_catalog.=) 'disabled' THEN 'ALTER SYSTEM SET track_activities = on;'
        END AS reveal,
        CASE
-           WHEN a.backend_type IS NULL THEN NULL
+           WHEN a.backend_start IS NULL THEN NULL
            WHEN a.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() THEN 'COMMIT;'
            ELSE pg_catalog.format(
                'SELECT %s(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %L AND state = %L%s; -- %s; takes pg_signal_backend',
@@ -100,7 +102,7 @@ SELECT a.pid,
 FROM pg_catalog.pg_stat_activity AS a
 CROSS JOIN clock AS c
 WHERE a.backend_type OPERATOR(pg_catalog.=) 'client backend'
-   OR (a.backend_type IS NULL AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL);
+   OR (a.backend_start IS NULL AND a.usesysid IS NOT NULL AND a.datid IS NOT NULL);
 COMMENT ON VIEW foreman.client_sessions IS
     'The client sessions, with ages in seconds and the statement that ends what each does. Never a query''s text.';
 

@@ -141,6 +141,29 @@ fn on_a_standby_the_document_is_whole_and_says_what_it_skips() {
 }
 
 #[test]
+fn a_background_worker_that_ends_while_health_is_asked_for_is_no_hidden_session() {
+    let cluster = Cluster::start(&["shared_preload_libraries = 'pg_foreman'", "foreman.upkeep_interval = 100ms"]);
+    let db = cluster.database();
+    let mut asking = db.session();
+    // The list of sessions is kept for the transaction, while the type of a background worker is looked up when it is shown.
+    let listed =
+        "SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'pg_foreman worker' AND usesysid IS NOT NULL";
+    let mut worker = None;
+    wait_until("a worker", || {
+        asking.run("ROLLBACK; BEGIN");
+        worker = asking.one::<Option<i32>>(listed, &[]);
+        worker.is_some()
+    });
+    let worker = worker.expect("a worker");
+    db.await_gone(worker);
+    let typeless = "SELECT backend_type IS NULL FROM pg_stat_activity WHERE pid = $1";
+    wait_until("its type to be lost", || asking.one(typeless, &[&worker]));
+    assert_eq!(asking.one::<i64>("SELECT count(*) FROM foreman.client_sessions WHERE NOT is_visible", &[]), 0);
+    assert_eq!(asking.one::<Option<String>>("SELECT hidden_because FROM foreman.connection_pool", &[]), None);
+    asking.run("COMMIT");
+}
+
+#[test]
 fn right_after_a_crash_the_document_is_whole() {
     let cluster = Cluster::start(&["shared_preload_libraries = 'pg_foreman'", "fsync = on", "full_page_writes = on"]);
     let name = cluster.database().name().to_owned();

@@ -18,7 +18,7 @@ pub const CHECK: Check = Check {
     run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
 };
 
-// Whose session it is in which database is shown to every role. Superusers are not counted against limits; a database with
+// Whose session it is in which database is shown to every role, and nothing else of one that is hidden. Superusers are not counted against limits; a database with
 // the limit -2 is a half-dropped one.
 static ROW: Statement = Statement::new(
     c"WITH used AS MATERIALIZED (
@@ -26,7 +26,7 @@ static ROW: Statement = Statement::new(
           FROM pg_catalog.pg_stat_activity AS a
           WHERE a.datid IS NOT NULL
             AND a.usesysid IS NOT NULL
-            AND COALESCE(a.backend_type, 'client backend') OPERATOR(pg_catalog.=) 'client backend'
+            AND (a.backend_start IS NULL OR a.backend_type OPERATOR(pg_catalog.=) 'client backend')
           GROUP BY a.datid, a.usesysid
       ), limited AS MATERIALIZED (
           SELECT 'database' AS kind, d.datname::pg_catalog.text AS name, d.datconnlimit AS size,
