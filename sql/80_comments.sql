@@ -62,7 +62,8 @@ COMMENT ON FUNCTION foreman.db_health IS
   first; `warnings` names those that warn or fail; `skipped` says which were not made, and why.
 - Every role that may call it gets all figures, with or without pg_monitor; a query''s text is never among them.
   In a transaction it looks at the sessions anew, and so forgets what pg_stat_activity showed before.
-- A check that fails, or waits for a lock for more than 50 ms, is `unknown`; after half a second no more are begun.';
+- A check that fails, or waits for a lock for more than 50 ms, is `unknown`. After half a second that was lost to such
+  ones, or a second and a half in all, no more are begun.';
 
 COMMENT ON FUNCTION foreman.read_health_checks IS
 'Answers the checks as `foreman.health_checks` shows them, with the rights of whoever asks.

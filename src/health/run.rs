@@ -13,8 +13,18 @@ use std::time::{Duration, Instant};
 
 /// A lock that a check has to wait longer for, in milliseconds, is somebody's incident, which is when health is asked for.
 pub const LOCK_TIMEOUT: i32 = 50;
-/// After so long no further check is begun: some ten that all wait for a lock.
-const BUDGET: Duration = Duration::from_millis(500);
+/// After so much was lost to checks that failed, no further one is begun: some ten that all waited for a lock.
+const MOST_LOST: Duration = Duration::from_millis(500);
+/// Nor after so long in all: at two seconds the call would end without a document. What is merely slow, such as the first
+/// call on a cold server, is told until then.
+const LONGEST: Duration = Duration::from_millis(1_500);
+
+/// What a call has used up of its time.
+struct Budget {
+    started: Instant,
+    /// By checks that failed.
+    lost: Duration,
+}
 
 /// What became of a check.
 pub struct Finding {
@@ -41,7 +51,7 @@ pub struct Findings {
 pub fn run() -> Findings {
     // The server copies the sessions once a transaction: who polls in one would see the same figures for ever.
     activity::look_anew();
-    let started = Instant::now();
+    let mut budget = Budget { started: Instant::now(), lost: Duration::ZERO };
     // Where no background worker takes readings, whoever asks does. Without one, rates are unknown.
     if samples::is_due(process::database()) {
         let _ = probe(samples::take);
@@ -51,7 +61,7 @@ pub fn run() -> Findings {
     let configured = configured.unwrap_or_default();
     let mut kept = slow::kept();
     let mut list: Vec<Finding> =
-        CHECKS.iter().map(|check| Finding::of(check, &configured, &mut kept, started)).collect();
+        CHECKS.iter().map(|check| Finding::of(check, &configured, &mut kept, &mut budget)).collect();
     link(&mut list);
     list.sort_by_key(|finding| (finding.rank(), finding.check.name));
     Findings { list, configured: is_read }
@@ -92,21 +102,17 @@ fn why_skipped(check: &Check, thresholds: &Thresholds) -> Option<String> {
 
 impl Finding {
     /// Makes a check.
-    fn of(check: &'static Check, configured: &Configured, kept: &mut Kept, started: Instant) -> Finding {
+    fn of(check: &'static Check, configured: &Configured, kept: &mut Kept, budget: &mut Budget) -> Finding {
         let thresholds = Thresholds::of(check, configured);
         if let Some(reason) = why_skipped(check, &thresholds) {
             return Finding::new(check, thresholds, Status::Skipped, Measure::because(reason));
         }
         let measure = match check.run {
             Run::Slow(_) => kept.of(check),
-            Run::Fast(_) if started.elapsed() > BUDGET => {
-                Measure::because(format!("the checks before it took more than {} ms", BUDGET.as_millis()))
-            }
-            Run::Fast(measure) => {
-                let began = Instant::now();
-                let measured = measured(measure);
-                Measure { took: Some(began.elapsed().as_secs_f64() * 1e3), ..measured }
-            }
+            Run::Fast(measure) => match budget.why_spent() {
+                Some(reason) => Measure::because(reason),
+                None => budget.measured(measure),
+            },
         };
         Finding::new(check, thresholds, Status::Unknown, measure).judged()
     }
@@ -148,11 +154,29 @@ impl Finding {
     }
 }
 
-/// What a check measures, or why it could not.
-fn measured(measure: fn(&Connection) -> Option<Measure>) -> Measure {
-    match probe(|| spi::connect(measure)) {
-        Ok(Some(measure)) => measure,
-        Ok(None) => Measure::because("the server gave no answer".to_owned()),
-        Err(error) => Measure::because(format!("the check failed with {}: {error}", error.sqlstate())),
+impl Budget {
+    /// Why no further check is begun, if none is.
+    fn why_spent(&self) -> Option<String> {
+        if self.lost > MOST_LOST {
+            return Some(format!("checks that failed before it took more than {} ms", MOST_LOST.as_millis()));
+        }
+        (self.started.elapsed() > LONGEST)
+            .then(|| format!("the checks before it took more than {} ms", LONGEST.as_millis()))
+    }
+
+    /// What a check measures and how long that took, or why it could not.
+    fn measured(&mut self, measure: fn(&Connection) -> Option<Measure>) -> Measure {
+        let began = Instant::now();
+        let answer = probe(|| spi::connect(measure));
+        let took = began.elapsed();
+        let measured = match answer {
+            Ok(Some(measure)) => measure,
+            Ok(None) => Measure::because("the server gave no answer".to_owned()),
+            Err(error) => {
+                self.lost += took;
+                Measure::because(format!("the check failed with {}: {error}", error.sqlstate()))
+            }
+        };
+        Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
     }
 }
