@@ -1,18 +1,23 @@
 //! Rates are told of what counters grew by between two readings, and of nothing else.
 
-use foreman_tests::{Cluster, Crossing, Reply, Session, server_version, wait_until};
+use foreman_tests::{Cluster, Crossing, Reply, Session, server_version, sqlstate, wait_until};
 
 use crate::floors::{a_thousand, claimed, write_by_hand};
 use crate::look_back::looks_back;
-use crate::server_health::{assert_names, await_alarms, check, configure};
+use crate::server_health::{alarms, assert_names, await_alarms, check, configure, remedy, write_wal};
 
 /// A server whose readings follow each other fast, and are taken by who asks alone.
+const SAMPLED: [&str; 3] =
+    ["shared_preload_libraries = 'pg_foreman'", "foreman.max_workers = 0", "foreman.sample_interval = 100ms"];
+
 fn sampled() -> Cluster {
-    Cluster::start(&[
-        "shared_preload_libraries = 'pg_foreman'",
-        "foreman.max_workers = 0",
-        "foreman.sample_interval = 100ms",
-    ])
+    Cluster::start(&SAMPLED)
+}
+
+/// Resets the statistics of checkpoints, which 17 keeps apart.
+fn forget_checkpoints(session: &mut Session) {
+    let what = if server_version() >= 17 { "checkpointer" } else { "bgwriter" };
+    session.run(&format!("SELECT pg_stat_reset_shared('{what}')"));
 }
 
 #[test]
@@ -39,10 +44,7 @@ fn a_rate_takes_two_readings_and_begins_anew_with_the_statistics() {
     session.run("SELECT pg_stat_reset()");
     wait_until("the reset to be seen", || check(&mut session, "rollbacks")["status"] == "unknown");
     wait_until("a rate again", || check(&mut session, "rollbacks")["status"] == "pass");
-    session.run("SELECT pg_stat_reset_shared('bgwriter')");
-    if server_version() >= 17 {
-        session.run("SELECT pg_stat_reset_shared('checkpointer')");
-    }
+    forget_checkpoints(&mut session);
     wait_until("the server's reset to be seen", || check(&mut session, "rollbacks")["status"] == "unknown");
 }
 
@@ -160,4 +162,105 @@ fn a_deadlock_is_told_as_a_rate() {
     drop((one, other));
     await_alarms(&mut session, &["deadlocks"]);
     assert_names(&check(&mut session, "deadlocks"), "Deadlocks");
+}
+
+#[test]
+fn temporary_files_are_told_as_a_rate() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let mut session = db.session();
+    configure(&mut session, "temp_files", "enabled => true, warn => 1000000");
+    wait_until("a rate", || check(&mut session, "temp_files")["status"] == "pass");
+    let mut sorting = db.session_with(&[("work_mem", "64kB")]);
+    sorting.run("SELECT n FROM generate_series(1, 100000) AS n ORDER BY md5(n::text) OFFSET 99999");
+    // What a session has counted is told when it ends, if not before.
+    drop(sorting);
+    await_alarms(&mut session, &["temp_files"]);
+    let found = check(&mut session, "temp_files");
+    assert_names(&found, "Written to temporary files");
+    // What it says has the server's log name the statements.
+    remedy(&mut session, &found);
+    session.run("SELECT pg_reload_conf()");
+    wait_until("the setting", || session.one::<String>("SHOW log_temp_files", &[]) == "100MB");
+    await_alarms(&mut session, &[]);
+}
+
+#[test]
+fn what_a_scan_reads_past_the_cache_is_told_as_a_rate() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let mut session = db.session();
+    // More than a quarter of shared_buffers: a scan keeps what it reads in a corner of them.
+    session.run("CREATE TABLE big AS SELECT repeat('x', 1000) AS filler FROM generate_series(1, 24000)");
+    configure(&mut session, "cache_hits", "enabled => true");
+    wait_until("a rate", || check(&mut session, "cache_hits")["status"] == "pass");
+    let mut scanning = db.session();
+    scanning.run("SELECT count(*) FROM big");
+    // What a session has counted is told when it ends, if not before.
+    drop(scanning);
+    await_alarms(&mut session, &["cache_hits"]);
+    assert_names(&check(&mut session, "cache_hits"), "had to be read");
+    await_alarms(&mut session, &[]);
+}
+
+#[test]
+fn checkpoints_that_wal_asks_for_before_their_time_are_told_until_it_has_more_room() {
+    // Each file of WAL is reason enough for one, which is not drawn out.
+    let mut lines = SAMPLED.to_vec();
+    lines.extend(["max_wal_size = 32MB", "checkpoint_completion_target = 0"]);
+    let cluster = Cluster::start(&lines);
+    let db = cluster.database();
+    let mut session = db.session();
+    configure(&mut session, "requested_checkpoints", "enabled => true");
+    wait_until("a rate", || check(&mut session, "requested_checkpoints")["status"] == "pass");
+    wait_until("checkpoints to be told of", || {
+        write_wal(&mut session);
+        alarms(&mut session) == ["requested_checkpoints"]
+    });
+    let found = check(&mut session, "requested_checkpoints");
+    assert_names(&found, "before their time, 0 at it");
+    assert!(found["remedy"].as_str().is_some_and(|remedy| remedy.contains("max_wal_size")), "{found:#}");
+
+    session.run("ALTER SYSTEM SET max_wal_size = '1GB'");
+    session.run("SELECT pg_reload_conf()");
+    wait_until("the setting", || session.one::<String>("SHOW max_wal_size", &[]) == "1GB");
+    // Two hours of readings are not waited for.
+    forget_checkpoints(&mut session);
+    wait_until("a rate again", || check(&mut session, "requested_checkpoints")["status"] == "pass");
+    for _ in 0..10 {
+        write_wal(&mut session);
+        assert_eq!(alarms(&mut session), [""; 0]);
+    }
+}
+
+#[test]
+fn queries_that_the_replay_has_cancelled_are_told_on_the_standby() {
+    let primary = sampled();
+    let standby = primary.standby(&["max_standby_streaming_delay = 10ms", "hot_standby_feedback = off"]);
+    let db = primary.database();
+    let mut session = db.session();
+    configure(&mut session, "standby_conflicts", "enabled => true");
+    session.run("CREATE TABLE shop AS SELECT generate_series(1, 100) AS n");
+    standby.catch_up_with(&primary);
+    let there = standby.existing_database(db.name());
+    let mut asking = there.session();
+    wait_until("a rate", || check(&mut asking, "standby_conflicts")["status"] == "pass");
+    assert_eq!(check(&mut session, "standby_conflicts")["reason"], "this server is no standby");
+
+    let query = there.session().background(|s| s.try_run("SELECT pg_sleep(60) FROM shop"));
+    there.await_asleep(query.pid);
+    session.run("DELETE FROM shop WHERE n % 2 = 0");
+    session.run("VACUUM shop");
+    let (query, outcome) = query.finish();
+    assert_eq!(sqlstate(&outcome.expect_err("cancelled by the replay")), "40001");
+    // What a session has counted is told when it ends, if not before.
+    drop(query);
+    await_alarms(&mut asking, &["standby_conflicts"]);
+    let found = check(&mut asking, "standby_conflicts");
+    assert_names(&found, "minutes: 1.");
+    // What it says tells which kind of conflict it was.
+    let shows = found["remedy"].as_str().expect("a remedy");
+    let row = asking.query_one(shows, &[]).expect("a row for this database");
+    assert_eq!(row.get::<_, i64>("confl_snapshot"), 1);
+    await_alarms(&mut asking, &[]);
 }

@@ -1,10 +1,11 @@
 //! Faults of the server itself, made for real: the check that is there for it warns, names what is at fault, and is content
 //! once that is put right by its remedy; no other check warns.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use foreman_tests::{Cluster, Reply, Session, Value, wait_until};
+use foreman_tests::{Cluster, Reply, Session, Value, process, sqlstate, wait_until};
 
 /// A check's row.
 #[track_caller]
@@ -54,7 +55,7 @@ pub fn remedy(session: &mut Session, check: &Value) {
 }
 
 /// Has the server write WAL, and begin a new file.
-fn write_wal(session: &mut Session) {
+pub fn write_wal(session: &mut Session) {
     session.run("SELECT pg_logical_emit_message(false, 'test', 'x'); SELECT pg_switch_wal()");
 }
 
@@ -165,6 +166,65 @@ fn a_replay_that_is_paused_is_told_on_the_standby_and_what_waits_for_it_on_the_p
 }
 
 #[test]
+fn a_standby_whose_replay_a_query_holds_up_is_late_here_and_there() {
+    let primary = Cluster::start(&[]);
+    // A standby calls itself by its cluster_name.
+    let standby = primary.standby(&[
+        "cluster_name = reports",
+        "max_standby_streaming_delay = -1",
+        "wal_receiver_status_interval = 1s",
+    ]);
+    let db = primary.database();
+    let mut session = db.session();
+    session.run("CREATE TABLE shop (n int)");
+    configure(&mut session, "replication_delay", "warn => 1.5");
+    standby.catch_up_with(&primary);
+    let mut there = standby.existing_database(db.name()).session();
+    let mut query = standby.existing_database(db.name()).session();
+    assert_eq!((alarms(&mut session), alarms(&mut there)), (vec![], vec![]));
+    query.run("BEGIN; SELECT count(*) FROM shop");
+
+    session.run("TRUNCATE shop");
+    await_alarms(&mut session, &["replication_delay"]);
+    await_alarms(&mut there, &["replication_delay"]);
+    let found = check(&mut session, "replication_delay");
+    assert_names(&found, "reports");
+    assert_names(&check(&mut there, "replication_delay"), "this server");
+    // Its remedy shows which one it is, and what it is doing.
+    let shows = found["remedy"].as_str().expect("a remedy");
+    let row = session.query_one(shows, &[]).expect("one standby");
+    assert_eq!((row.get("standby"), row.get("state")), ("reports", "streaming"));
+    assert!(row.get::<_, f64>("delay_seconds") >= 1.5 && row.get::<_, f64>("behind_bytes") > 0.0);
+
+    query.run("COMMIT");
+    await_alarms(&mut session, &[]);
+    await_alarms(&mut there, &[]);
+}
+
+#[test]
+fn a_standby_that_takes_no_wal_is_named_by_what_it_has_not_replayed() {
+    let primary = Cluster::start(&[]);
+    let standby = primary.standby(&["cluster_name = reports"]);
+    let db = primary.database();
+    let mut session = db.session();
+    configure(&mut session, "replication_backlog", "warn => 16000000");
+    standby.catch_up_with(&primary);
+    let mut there = standby.existing_database(db.name()).session();
+    let receiver: i32 = there.one("SELECT pid FROM pg_stat_wal_receiver", &[]);
+    process::signal("STOP", &[receiver as u32]);
+    assert_eq!(alarms(&mut session), [""; 0]);
+    // Two files of 16 MB.
+    write_wal(&mut session);
+    write_wal(&mut session);
+    assert_eq!(alarms(&mut session), ["replication_backlog"]);
+    assert_names(&check(&mut session, "replication_backlog"), "reports");
+    // What it never got it does not know of.
+    assert_eq!(alarms(&mut there), [""; 0]);
+    process::signal("CONT", &[receiver as u32]);
+    await_alarms(&mut session, &[]);
+}
+
+#[test]
 fn an_archive_that_takes_nothing_is_told_with_the_file_that_waits() {
     let cluster = Cluster::start(&["archive_mode = on", "archive_command = 'false'"]);
     let db = cluster.database();
@@ -242,7 +302,7 @@ fn as_root(program: &str) -> Command {
 impl SmallDisk {
     fn new() -> Self {
         let path = PathBuf::from(format!("/tmp/foreman-disk.{}", std::process::id()));
-        std::fs::create_dir(&path).expect("a folder can be made");
+        fs::create_dir(&path).expect("a folder can be made");
         let mounted = as_root("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=777", "tmpfs"]).arg(&path).status();
         assert!(mounted.is_ok_and(|status| status.success()), "it takes root or sudo to mount a file system");
         Self(path)
@@ -253,7 +313,7 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Nothing to be done about one that stays, and a Drop must not panic.
         let _ = as_root("umount").arg("--lazy").arg(&self.0).status();
-        let _ = std::fs::remove_dir(&self.0);
+        let _ = fs::remove_dir(&self.0);
     }
 }
 
@@ -304,4 +364,36 @@ fn transactions_that_are_not_frozen_are_told_in_percent_of_where_that_begins() {
     // Nobody keeps the server from it any more, so it does it by itself.
     old.run("COMMIT");
     await_alarms(&mut session, &[]);
+}
+
+#[test]
+fn a_damaged_page_is_told_once_it_is_read_and_until_that_is_acknowledged() {
+    let cluster = Cluster::start_with_checksums(&[]);
+    let name = cluster.database().name().to_owned();
+    let mut session = cluster.existing_database(&name).session();
+    session.run("CREATE TABLE precious AS SELECT repeat('x', 100) AS filler FROM generate_series(1, 100)");
+    let file: String = session.one("SELECT pg_relation_filepath('precious')", &[]);
+    let file = cluster.data().join(file);
+    cluster.stop("fast");
+    let mut pages = fs::read(&file).expect("the table's file can be read");
+    // Within a row of the first page, as they are put there from its end.
+    pages[8_000] ^= 1;
+    fs::write(&file, pages).expect("the table's file can be written");
+    cluster.start_again();
+
+    let mut session = cluster.existing_database(&name).session();
+    assert_eq!(check(&mut session, "checksum_failures")["value"], 0);
+    assert_eq!(alarms(&mut session), [""; 0]);
+    let error = session.try_run("SELECT count(filler) FROM precious").expect_err("a damaged page");
+    assert_eq!(sqlstate(&error), "XX001");
+    assert_eq!(alarms(&mut session), ["checksum_failures"]);
+    let found = check(&mut session, "checksum_failures");
+    assert_names(&found, &format!("read in {name},"));
+    assert_eq!((&found["value"], &found["subjects"][0]["database"]), (&1.into(), &name.as_str().into()), "{found:#}");
+
+    // From a backup it would be restored. What was counted stays, and so has to be acknowledged.
+    session.run("DROP TABLE precious");
+    assert_eq!(alarms(&mut session), ["checksum_failures"]);
+    remedy(&mut session, &found);
+    assert_eq!(alarms(&mut session), [""; 0]);
 }
