@@ -366,6 +366,54 @@ fn transactions_that_are_not_frozen_are_told_in_percent_of_where_that_begins() {
     await_alarms(&mut session, &[]);
 }
 
+/// Has the server stand before another transaction number, as after months of work: the first of a file of pg_xact, which
+/// need not be there then.
+#[track_caller]
+fn leap_to(cluster: &Cluster, file: u32) {
+    cluster.stop("fast");
+    let number = (file * (1 << 20)).to_string();
+    let leapt = cluster.program("pg_resetwal").args(["-x", &number, "-D"]).arg(cluster.data()).output();
+    let leapt = leapt.expect("pg_resetwal runs");
+    assert!(leapt.status.success(), "{}", String::from_utf8_lossy(&leapt.stderr));
+    cluster.start_again();
+}
+
+#[test]
+fn a_server_that_nears_wraparound_is_told_database_by_database_until_all_are_frozen() {
+    // The server would freeze by itself, had its launcher not just begun a nap.
+    let cluster = Cluster::start(&["autovacuum_naptime = 1d"]);
+    let name = cluster.database().name().to_owned();
+    // The failsafe begins at 1.6 thousand millions, which are 1,526 files.
+    for (file, status, word) in [(1_300, "warn", "degraded"), (1_600, "fail", "unhealthy")] {
+        leap_to(&cluster, file);
+        let mut session = cluster.existing_database(&name).session();
+        assert_eq!(alarms(&mut session), ["freeze_age", "wraparound"]);
+        assert_eq!(check(&mut session, "wraparound")["status"], status);
+        let health = session.call("db_health()");
+        assert_eq!(health["status"], word, "{health:#}");
+        // It is one trouble.
+        let [warning] = health["warnings"].as_array().expect("warnings").as_slice() else {
+            panic!("one warning in {health:#}")
+        };
+        let told = warning.as_str().expect("a text");
+        assert!(told.starts_with("wraparound: ") && told.contains(" → freeze_age: "), "{told}");
+    }
+    let mut session = cluster.existing_database(&name).session();
+    let mut frozen = Vec::new();
+    while alarms(&mut session) == ["freeze_age", "wraparound"] && frozen.len() < 10 {
+        let found = check(&mut session, "wraparound");
+        let worst = found["subjects"][0]["database"].as_str().expect("a database").to_owned();
+        assert_names(&found, &format!("in database {worst}:"));
+        assert!(found["remedy"].as_str().is_some_and(|remedy| remedy.contains(&worst)), "{found:#}");
+        // In template0, where nobody may go, nothing can be done before that is allowed.
+        let mut there = cluster.try_session(&worst).unwrap_or_else(|_| cluster.existing_database(&name).session());
+        remedy(&mut there, &found);
+        frozen.push(worst);
+    }
+    assert_eq!(alarms(&mut session), [""; 0], "after {frozen:?}");
+    assert!(frozen.contains(&name), "{frozen:?}");
+}
+
 #[test]
 fn a_damaged_page_is_told_once_it_is_read_and_until_that_is_acknowledged() {
     let cluster = Cluster::start_with_checksums(&[]);
