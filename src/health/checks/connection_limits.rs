@@ -18,8 +18,8 @@ pub const CHECK: Check = Check {
     run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
 };
 
-// Whose session it is in which database is shown to every role, and nothing else of one that is hidden. Superusers are not counted against limits; a database with
-// the limit -2 is a half-dropped one.
+// Whose session it is in which database is shown to every role, and nothing else of one that is hidden. Superusers are not
+// counted against limits; a database with the limit -2 is a half-dropped one.
 static ROW: Statement = Statement::new(
     c"WITH used AS MATERIALIZED (
           SELECT a.datid, a.usesysid, pg_catalog.count(*) AS sessions
