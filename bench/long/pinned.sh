@@ -27,6 +27,7 @@ scenario_heartbeats() {
 # One client does it, since those who wait for a key that is taken would be what is measured.
 scenario_reused_key() {
     use foreman
+    # shellcheck source=../reused_key.sh
     SECONDS_PINNED=$pinned source reused_key.sh
 }
 
