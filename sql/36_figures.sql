@@ -87,6 +87,38 @@ $$;
 COMMENT ON FUNCTION foreman.figure_source() IS
     'Where the figures come from, a roll-up or (NULL) a count, and the moments that they are of.';
 
+-- By what statistics say of rows: a size would wait for whoever has the table locked. 300,000 rows are counted in a tenth of
+-- a second, which is as long as who asks for health may wait.
+CREATE FUNCTION foreman.live_take_long(of_roll_up bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN of_roll_up IS NULL AND (
+        pg_catalog.pg_stat_get_live_tuples('foreman.live_job'::regclass)
+        OPERATOR(pg_catalog.+) pg_catalog.pg_stat_get_dead_tuples('foreman.live_job'::regclass)) OPERATOR(pg_catalog.>) 300000;
+END
+$$;
+COMMENT ON FUNCTION foreman.live_take_long(bigint) IS
+    'Whether live jobs would have to be counted, and are many: upkeep has not counted them for an hour.';
+
+CREATE FUNCTION foreman.ended_take_long(of_roll_up bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN of_roll_up IS NULL AND (
+        SELECT pg_catalog.sum(pg_catalog.pg_stat_get_live_tuples(t.relation)) OPERATOR(pg_catalog.>) 300000
+        FROM (
+            SELECT 'foreman.finished_rest'::regclass AS relation
+            UNION ALL
+            SELECT d.partition FROM foreman.finished_days AS d WHERE NOT d.is_counted
+        ) AS t);
+END
+$$;
+COMMENT ON FUNCTION foreman.ended_take_long(bigint) IS
+    'The same of jobs that have ended.';
+
 CREATE FUNCTION foreman.live_figures(of_roll_up bigint) RETURNS TABLE (
     queue_id integer,
     pending bigint,
@@ -290,5 +322,6 @@ COMMENT ON FUNCTION foreman.make_roll_up() IS
     'A step of foreman.maintain(): counts all jobs but those of days that are counted, where that is due and of use.';
 REVOKE ALL ON FUNCTION foreman.are_small(), foreman.figure_source(), foreman.live_figures(bigint),
     foreman.uncounted_figures(timestamptz), foreman.counted_figures(timestamptz),
-    foreman.ended_figures(bigint, timestamptz), foreman.figures_since(timestamptz, bigint), foreman.make_roll_up()
+    foreman.ended_figures(bigint, timestamptz), foreman.figures_since(timestamptz, bigint), foreman.make_roll_up(),
+    foreman.live_take_long(bigint), foreman.ended_take_long(bigint)
     FROM PUBLIC;

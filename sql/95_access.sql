@@ -16,7 +16,7 @@ WITH function_level (level, name) AS (
         ('monitor', 'read_health_thresholds'), ('monitor', 'read_call_stats'), ('monitor', 'read_worker_status'),
         ('monitor', 'read_floor_stats'), ('monitor', 'read_slow_calls'), ('monitor', 'read_metrics'), ('monitor', 'metrics'),
         ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'), ('monitor', 'figure_source'),
-        ('monitor', 'live_figures'), ('monitor', 'ended_figures'), ('monitor', 'figures_since'),
+        ('monitor', 'live_figures'), ('monitor', 'live_take_long'), ('monitor', 'ended_take_long'), ('monitor', 'ended_figures'), ('monitor', 'figures_since'),
         ('admin', 'delete_job'), ('admin', 'maintain'), ('admin', 'grant_access'), ('admin', 'set_setting'),
         ('admin', 'set_setting_text'), ('admin', 'delete_setting'), ('admin', 'configure_queue'),
         ('admin', 'pause_queue'), ('admin', 'configure_check'), ('admin', 'resume_queue'), ('admin', 'rescue_expired'),

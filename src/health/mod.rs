@@ -45,6 +45,7 @@ static POOL: Statement = Statement::new(
 static JOBS: Statement = Statement::new(
     c"WITH source AS MATERIALIZED (
           SELECT f.live_roll_up, f.ended_roll_up, f.as_of FROM foreman.figure_source() AS f
+          WHERE NOT foreman.live_take_long(f.live_roll_up) AND NOT foreman.ended_take_long(f.ended_roll_up)
       ), counted AS MATERIALIZED (
           SELECT pg_catalog.sum(c.jobs)::bigint AS total,
                  COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint

@@ -18,7 +18,7 @@ static READ: Statement = Statement::new(
                  FROM foreman.figure_source() AS s
                  CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
                  JOIN foreman.queue_names AS q ON q.queue_id OPERATOR(pg_catalog.=) f.queue_id
-                 WHERE q.paused_at IS NULL
+                 WHERE q.paused_at IS NULL AND NOT foreman.live_take_long(s.live_roll_up)
              ), 0)::bigint
       FROM pg_catalog.pg_stat_database AS d
       WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",

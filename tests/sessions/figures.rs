@@ -1,7 +1,7 @@
 //! Figures are exact as of a moment that they name, and cost no more with more jobs: days that are over are counted once,
 //! what changes in them is added, and what is large is rolled up by upkeep.
 
-use foreman_tests::{Cluster, Database, Random, Reply, Running, Session, Value, in_full, json, seed};
+use foreman_tests::{Cluster, Database, Random, Reply, Running, Session, Value, in_full, json, seed, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -456,4 +456,30 @@ fn the_extension_can_be_dropped_where_days_were_counted() {
     assert_eq!(uncounted_days(&db), 0);
     session.run("DROP EXTENSION pg_foreman; CREATE EXTENSION pg_foreman");
     assert_eq!(session.call("job_stats()").succeeded()["total"], 0);
+}
+
+#[test]
+fn without_upkeep_health_does_not_count_jobs_that_are_many_and_says_what_would() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    session.call("create_job('q')").succeeded();
+    session.run(
+        "INSERT INTO foreman.live_job (id, run_at, ready_at, created_at, queue_id, max_attempts, priority, payload, metadata)
+         SELECT nextval('foreman.job_id_seq'), t, t, t, q.id, 25, 5, '{}', '{}'
+         FROM foreman.queue AS q, generate_series(1, 300000), (SELECT clock_timestamp() AS t) AS c WHERE q.name = 'q'",
+    );
+    wait_until("the statistics", || db.see("SELECT pg_stat_get_live_tuples('foreman.live_job'::regclass) > 300000"));
+    let health = session.call("db_health()");
+    assert_eq!((&health["complete"], &health["database_stats"]), (&false.into(), &Value::Null), "{health:#}");
+    let checks = health["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["name"] == "oldest_ready_job").expect("the check");
+    assert_eq!(check["status"], "unknown", "{check:#}");
+    assert_eq!(check["remedy"], "SELECT foreman.maintain();");
+    session.call("maintain()").succeeded();
+    let health = session.call("db_health()");
+    assert_eq!(
+        (&health["complete"], &health["database_stats"]["total_jobs"]),
+        (&true.into(), &300_001.into()),
+        "{health:#}"
+    );
 }

@@ -18,14 +18,17 @@ pub const CHECK: Check = Check {
 };
 
 static ROW: Statement = Statement::new(
-    c"WITH ended AS MATERIALIZED (
+    c"WITH source AS MATERIALIZED (
+          SELECT f.ended_roll_up, foreman.ended_take_long(f.ended_roll_up) AS takes_long FROM foreman.figure_source() AS f
+      ), ended AS MATERIALIZED (
           SELECT f.queue_id,
                  COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed,
                  COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
                      AS completed
-          FROM foreman.figure_source() AS s
+          FROM source AS s
           CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
               pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f
+          WHERE NOT s.takes_long
           GROUP BY f.queue_id
       ), by_queue AS MATERIALIZED (
           SELECT q.queue, e.failed
@@ -37,10 +40,11 @@ static ROW: Statement = Statement::new(
                  COALESCE(pg_catalog.sum(e.completed), 0)::bigint AS completed
           FROM ended AS e
       )
-      SELECT COALESCE(
+      SELECT CASE WHEN NOT s.takes_long THEN COALESCE(
                  100.0::double precision OPERATOR(pg_catalog.*) c.failed
-                     OPERATOR(pg_catalog./) GREATEST(20, c.failed OPERATOR(pg_catalog.+) c.completed), 0) AS value,
+                     OPERATOR(pg_catalog./) GREATEST(20, c.failed OPERATOR(pg_catalog.+) c.completed), 0) END AS value,
              CASE
+                 WHEN s.takes_long THEN NULL
                  WHEN c.failed OPERATOR(pg_catalog.=) 0 THEN 'No job has failed for good in the last hour.'
                  ELSE pg_catalog.format(
                      'Jobs of the last hour: %s failed for good, %s completed. The share is taken of at least 20 jobs, so that one failure of two is no alarm.',
@@ -49,8 +53,9 @@ static ROW: Statement = Statement::new(
              'SELECT jsonb_pretty(foreman.list_jobs(status => ''failed''));' AS remedy,
              (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(b) ORDER BY b.failed DESC, b.queue)
               FROM (SELECT k.queue, k.failed FROM by_queue AS k ORDER BY k.failed DESC, k.queue LIMIT 20) AS b) AS subjects,
-             NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
-      FROM counted AS c",
+             CASE WHEN s.takes_long THEN 'jobs are many, and nobody has counted them for an hour' END AS reason,
+             CASE WHEN s.takes_long THEN 'SELECT foreman.maintain();' END AS reveal
+      FROM counted AS c
+      CROSS JOIN source AS s",
     &[],
 );

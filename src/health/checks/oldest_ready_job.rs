@@ -31,11 +31,13 @@ static WAITS: Statement = Statement::new(
     c"WITH clock AS MATERIALIZED (
           SELECT pg_catalog.clock_timestamp() AS at,
                  NOT $1 OR EXISTS (SELECT 1 FROM foreman.queue_names AS q WHERE q.ready_target_seconds IS NOT NULL) AS is_asked
+      ), source AS MATERIALIZED (
+          SELECT f.live_roll_up, foreman.live_take_long(f.live_roll_up) AS takes_long FROM foreman.figure_source() AS f
       ), live AS MATERIALIZED (
           SELECT f.queue_id, f.oldest_ready_at, f.running
-          FROM foreman.figure_source() AS s
+          FROM source AS s
           CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
-          WHERE (SELECT c.is_asked FROM clock AS c)
+          WHERE (SELECT c.is_asked FROM clock AS c) AND NOT s.takes_long
       ), wait AS MATERIALIZED (
           SELECT q.queue, a.seconds, q.ready_target_seconds AS target, f.running,
                  EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) l.at) AS looked,
@@ -63,8 +65,9 @@ static WAITS: Statement = Statement::new(
           ORDER BY w.value DESC, w.queue
           LIMIT 1
       )
-      SELECT CASE WHEN c.is_asked THEN COALESCE(w.value, 0) END AS value,
+      SELECT CASE WHEN c.is_asked AND NOT s.takes_long THEN COALESCE(w.value, 0) END AS value,
              CASE
+                 WHEN c.is_asked AND s.takes_long THEN NULL
                  WHEN NOT c.is_asked THEN 'no queue has a target of its own'
                  WHEN w.queue IS NULL THEN pg_catalog.format(
                      'No job is ready and waiting in a queue %s a target of its own.', CASE WHEN $1 THEN 'with' ELSE 'without' END)
@@ -86,9 +89,11 @@ static WAITS: Statement = Statement::new(
                              'seconds_since_look', pg_catalog.round(o.looked, 3))
                          ORDER BY o.value DESC, o.queue)
               FROM wait AS o) AS subjects,
-             NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
+             CASE WHEN c.is_asked AND s.takes_long
+                 THEN 'jobs are many, and nobody has counted them for an hour' END AS reason,
+             CASE WHEN c.is_asked AND s.takes_long THEN 'SELECT foreman.maintain();' END AS reveal
       FROM clock AS c
+      CROSS JOIN source AS s
       LEFT JOIN worst AS w ON true",
     &[pg_sys::BOOLOID, pg_sys::INT4ARRAYOID, pg_sys::TIMESTAMPTZARRAYOID],
 );
