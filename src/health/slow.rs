@@ -109,7 +109,9 @@ impl Kept {
 impl Measure {
     /// What looks well and is old is in doubt.
     fn unless_old(mut self) -> Measure {
-        let bound = guc::slow_check_interval().map(|interval| MISSED * interval.as_secs_f64());
+        // No visit comes oftener than upkeep.
+        let between = guc::slow_check_interval().map(|interval| interval.max(guc::upkeep_interval()));
+        let bound = between.map(|between| MISSED * between.as_secs_f64());
         if let (Some(age), Some(bound), None) = (self.age, bound, &self.reason)
             && age > bound
         {
