@@ -16,7 +16,7 @@ fn fill(db: &Database) {
          SELECT foreman.update_job_success(job_id, '{\"ok\": 1e400}') FROM foreman.jobs WHERE job_id % 6 = 0;",
     );
     // Partitions are made when there are finished jobs already, and more jobs finish after.
-    session.call("maintain()").succeeded();
+    session.maintain();
     session.run(
         "SELECT foreman.update_job_failure(job_id, 'no luck') FROM foreman.jobs WHERE job_id % 6 = 1;
          SELECT foreman.cancel_job(job_id, 'not wanted') FROM foreman.jobs WHERE job_id % 6 = 2;
@@ -134,7 +134,7 @@ fn a_restored_database_goes_on_where_the_other_stopped() {
     session.call(&format!("update_job_success({running}, '1')")).succeeded();
     let again = session.call(&format!("create_job('work', unique_key => 'key-{key}')")).succeeded();
     assert_eq!(again["created"], true, "the end of a restored job frees its key: {again:#}");
-    session.call("maintain()").succeeded();
+    session.maintain();
     let set: Value = session.call("set_setting('k', '3')");
     assert_eq!(set.succeeded()["version"], 3);
     session.call("create_job('a new queue')").succeeded();

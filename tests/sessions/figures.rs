@@ -83,7 +83,7 @@ FROM (SELECT sum(pending)::bigint AS pending, sum(running)::bigint AS running
 /// Closes days that are over, and then counts them.
 pub fn count_days(session: &mut Session) {
     for _ in 0..2 {
-        session.call("maintain()").succeeded();
+        session.maintain();
     }
 }
 
@@ -95,7 +95,7 @@ fn uncounted_days(db: &Database) -> i64 {
 #[track_caller]
 pub fn roll_up(session: &mut Session) {
     session.run("UPDATE foreman.roll_up SET as_of = as_of - interval '1 hour'");
-    let done = session.call("maintain()").succeeded();
+    let done = session.maintain();
     assert_eq!(done["roll_ups"], 1, "{done:#}");
 }
 
@@ -159,13 +159,13 @@ fn a_change_under_way_while_its_day_is_closed_and_counted_is_counted_once() {
         assert_eq!(uncounted_days(&db), 1, "not closed while it is changed");
         assert_exact(&mut session, "open");
         other.run(ends);
-        session.call("maintain()").succeeded();
+        session.maintain();
         assert_eq!(uncounted_days(&db), 1, "closed only");
         other.run("BEGIN; DELETE FROM foreman.finished_job WHERE id % 3 = 1");
         let third =
             db.session().background(|s| s.run("DELETE FROM foreman.finished_job WHERE id % 3 = 2 AND id % 2 = 0"));
         third.finish();
-        session.call("maintain()").succeeded();
+        session.maintain();
         assert_eq!(uncounted_days(&db), 0);
         assert_exact(&mut session, "counted, and one change is open");
         session.run("DELETE FROM foreman.finished_job WHERE id % 3 = 2 AND id % 5 = 0; SELECT foreman.add_changes(1)");
@@ -200,7 +200,7 @@ fn a_prepared_change_of_a_day_is_counted_when_it_is_committed_and_holds_up_no_ot
     assert_eq!(uncounted_days(&db), 0);
     assert_exact(&mut session, "committed");
     prepare(&mut session, 1);
-    session.call("maintain()").succeeded();
+    session.maintain();
     assert_exact(&mut session, "prepared after the count");
     session.run(&format!("COMMIT PREPARED '{gid}'"));
     assert_exact(&mut session, "committed after the count");
@@ -242,7 +242,7 @@ fn figures_of_one_snapshot_agree_with_a_count_in_it_while_jobs_come_and_end() {
         db.session().background(move |s| {
             s.set("foreman.debug", "on");
             while !stop.load(Ordering::Relaxed) {
-                s.call("maintain()").succeeded();
+                s.maintain();
                 s.run("SELECT foreman.add_changes(1)");
             }
         })
@@ -367,12 +367,12 @@ fn upkeep_counts_no_more_often_than_a_twentieth_of_the_time() {
     session.run(
         "UPDATE foreman.roll_up SET took = interval '1 minute', as_of = clock_timestamp() - interval '19 minutes'",
     );
-    assert_eq!(session.call("maintain()").succeeded()["roll_ups"], 0);
+    assert_eq!(session.maintain()["roll_ups"], 0);
     session.run("UPDATE foreman.roll_up SET as_of = clock_timestamp() - interval '21 minutes'");
-    assert_eq!(session.call("maintain()").succeeded()["roll_ups"], 1);
+    assert_eq!(session.maintain()["roll_ups"], 1);
     // A clock that was set back stops nothing.
     session.run("UPDATE foreman.roll_up SET as_of = clock_timestamp() + interval '1 hour'");
-    assert_eq!(session.call("maintain()").succeeded()["roll_ups"], 1);
+    assert_eq!(session.maintain()["roll_ups"], 1);
     let rows = "SELECT count(*) FROM foreman.roll_up_live UNION ALL SELECT count(*) FROM foreman.roll_up";
     let rows: Vec<i64> = session.query(rows, &[]).expect("they can be read").iter().map(|row| row.get(0)).collect();
     assert_eq!(rows, [1, 1], "the last one is kept, and no other");
@@ -428,12 +428,12 @@ fn what_no_queue_keeps_is_in_no_figure() {
     }
     count_days(&mut session);
     session.call("configure_queue('q', completed_retention_seconds => 86400)").succeeded();
-    session.call("maintain()").succeeded();
+    session.maintain();
     assert_exact(&mut session, "swept");
     session.run("SELECT foreman.add_changes(1)");
     assert_exact(&mut session, "swept and added up");
     session.call("configure_queue('q', failed_retention_seconds => 86400)").succeeded();
-    let gone = session.call("maintain()").succeeded();
+    let gone = session.maintain();
     assert_eq!(gone["partitions_dropped"], 3, "{gone:#}");
     assert_exact(&mut session, "dropped");
     let left =
@@ -475,7 +475,7 @@ fn without_upkeep_health_does_not_count_jobs_that_are_many_and_says_what_would()
     let check = checks.iter().find(|check| check["name"] == "oldest_ready_job").expect("the check");
     assert_eq!(check["status"], "unknown", "{check:#}");
     assert_eq!(check["remedy"], "SELECT foreman.maintain();");
-    session.call("maintain()").succeeded();
+    session.maintain();
     let health = session.call("db_health()");
     assert_eq!(
         (&health["complete"], &health["database_stats"]["total_jobs"]),

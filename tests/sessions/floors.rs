@@ -39,7 +39,7 @@ pub fn write_by_hand(session: &mut Session) -> i64 {
 /// What a claim reads while a transaction is open that began before all that was done, at first and five thousand jobs later.
 fn pages_under_an_old_transaction(db: &Database) -> [i64; 2] {
     let mut session = db.session();
-    session.call("maintain()").succeeded();
+    session.maintain();
     let mut old = db.session();
     old.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM foreman.live_job");
     a_thousand(&mut session);

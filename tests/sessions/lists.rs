@@ -182,7 +182,7 @@ fn the_thousandth_page_costs_the_buffers_of_the_first() {
     // Live jobs, finished jobs in partitions, and finished jobs that came too early for one.
     create(&mut session, 4000);
     session.run("SELECT foreman.update_job_success(job_id, '1') FROM foreman.jobs WHERE job_id % 4 = 0");
-    session.call("maintain()").succeeded();
+    session.maintain();
     create(&mut session, 8000);
     session.run(
         "SELECT foreman.update_job_success(job_id, '1') FROM foreman.jobs WHERE job_id % 4 = 1 AND status = 'pending'",
@@ -214,7 +214,7 @@ fn a_job_is_found_by_its_id_in_every_place_it_can_be() {
     let mut session = db.session();
     let jobs = create(&mut session, 3);
     session.call(&format!("update_job_success({}, '1')", jobs[0])).succeeded();
-    session.call("maintain()").succeeded();
+    session.maintain();
     session.call(&format!("update_job_success({}, '1')", jobs[1])).succeeded();
     let statuses: Vec<Value> = jobs
         .iter()

@@ -53,7 +53,7 @@ fn histogram(session: &mut Session, name: &str, le: &str) -> (f64, f64, f64) {
 fn waits_and_runs_are_counted_row_by_row_and_by_the_statements() {
     let db = Cluster::preloaded().database();
     let mut session = db.session();
-    session.call("maintain()").succeeded();
+    session.maintain();
     for round in 1..=2 {
         let job = claimed_after(&mut session, 20.0);
         completed_after(&mut session, job, 2_000.0);

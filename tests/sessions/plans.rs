@@ -191,7 +191,7 @@ fn the_planner_never_surprises_whatever_it_believes_of_the_tables() {
     let mut admin = db.session();
     admin.run(SET_UP);
     admin.set("session_replication_role", "replica");
-    admin.call("maintain()").succeeded();
+    admin.maintain();
     let rows = if in_full() { 1_000_000 } else { 100_000 };
     let fill = FILL.replace("{rows}", &rows.to_string());
     let believing = |pages: i64, tuples: i64| {

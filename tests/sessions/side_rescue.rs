@@ -82,7 +82,7 @@ fn leases_that_ended_long_ago_hold_up_no_claim_beside_an_old_transaction_and_one
     assert!(read < dead / 2, "a claim read {read} pages, where {dead} hold what is dead");
     let mut claimer = db.session();
     wait_until("the lost job", || {
-        claimer.call("maintain()").succeeded();
+        claimer.maintain();
         status(&db, lost) == "pending"
     });
 }

@@ -26,7 +26,7 @@ fn a_vacuum_gives_the_live_tables_space_back_while_work_goes_on() {
     let cluster = Cluster::start(&["shared_preload_libraries = 'pg_foreman'", "autovacuum = off"]);
     let db = cluster.database();
     let mut session = db.session();
-    session.call("maintain()").succeeded();
+    session.maintain();
     a_thousand(&mut session);
     let before: i64 = session.one(BYTES, &[]);
     let mut old = db.session();

@@ -10,6 +10,8 @@ use postgres::types::{FromSql, ToSql};
 use postgres::{CancelToken, Client, NoTls};
 use serde_json::Value;
 
+use crate::{Reply, wait_until};
+
 /// Longer than any bound of the server's (see the cluster's settings), so that the server's own error comes first.
 const BACKGROUND_LIMIT: Duration = Duration::from_secs(150);
 
@@ -71,7 +73,18 @@ impl Session {
         self.one(&format!("SELECT foreman.{call}"), &[])
     }
 
-    /// The same where the server itself may refuse.
+    /// Upkeep, once the background worker is not at it.
+    #[track_caller]
+    pub fn maintain(&mut self) -> Value {
+        let mut reply = Value::Null;
+        wait_until("upkeep that nobody else does", || {
+            reply = self.call("maintain()");
+            reply["status"] != "skipped"
+        });
+        reply.succeeded()
+    }
+
+    /// `call` where the server itself may refuse.
     pub fn try_call(&mut self, call: &str) -> Result<Value, postgres::Error> {
         Ok(self.client.query_one(&format!("SELECT foreman.{call}"), &[])?.get(0))
     }

@@ -80,7 +80,7 @@ fn kill_servers(claims: Claims) {
     let name = {
         let db = cluster.database();
         // As in operation: finished jobs go into partitions.
-        db.session().call("maintain()").succeeded();
+        db.session().maintain();
         db.name().to_owned()
     };
     let mut fleet = Fleet::new(&cluster, &name, QUEUE, 8, Random::new(random.number()));
