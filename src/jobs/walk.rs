@@ -133,12 +133,20 @@ fn is_pending(scan: &mut Scan) -> bool {
 fn through(scan: &mut Scan, view: &View, queue: i32, now: i64, meet: Meet, dead: &mut u32) -> i64 {
     let mut next_due = view.next_due();
     for (priority, look) in view.looks() {
-        let mut walk = Walk { view, priority, look, now, dead, later: 0, next_due: i64::MAX, is_empty: true };
-        for range in look.walks() {
-            start(scan, queue, priority, range.from, range.to);
-            if walk.range(scan, &range, meet) == Go::Home {
-                return now;
-            }
+        let mut walk = Walk {
+            view,
+            queue,
+            priority,
+            look,
+            now,
+            dead,
+            later: 0,
+            next_due: i64::MAX,
+            is_empty: true,
+            left_at: None,
+        };
+        if walk.all(scan, look.walks(), meet) == Go::Home {
+            return now;
         }
         next_due = next_due.min(walk.next_due);
         if walk.is_empty && look.has_open() {
@@ -165,6 +173,7 @@ fn prepared() -> Vec<u64> {
 /// A walk through one priority.
 struct Walk<'a> {
     view: &'a View,
+    queue: i32,
     priority: usize,
     look: &'a Look,
     now: i64,
@@ -175,9 +184,27 @@ struct Walk<'a> {
     next_due: i64,
     /// Whether nothing pending was met so far.
     is_empty: bool,
+    /// Where it has left what lies below the open end.
+    left_at: Option<Position>,
 }
 
 impl Walk<'_> {
+    /// Walks through all of these ranges.
+    fn all(&mut self, scan: &mut Scan, ranges: impl Iterator<Item = Range>, meet: Meet) -> Go {
+        let look = self.look;
+        for range in ranges {
+            start(scan, self.queue, self.priority, range.from, range.to);
+            let mut go = self.range(scan, &range, meet);
+            if let Some(place) = self.left_at.take() {
+                go = self.all(scan, &mut look.behind(place) as &mut dyn Iterator<Item = Range>, meet);
+            }
+            if go == Go::Home {
+                return go;
+            }
+        }
+        Go::On
+    }
+
     /// Walks through a range, and tells what it has found.
     fn range(&mut self, scan: &mut Scan, range: &Range, meet: Meet) -> Go {
         let mut track = Track::of(range);
@@ -206,6 +233,10 @@ impl Walk<'_> {
                 if self.dead.is_multiple_of(WINDOW) {
                     self.tell(range, &track);
                     pgrx::check_for_interrupts!();
+                }
+                if self.dead.is_multiple_of(MOMENT) && self.look.is_below(range) && self.view.leaves_below() {
+                    self.left_at = Some(place);
+                    break Go::On;
                 }
             }
         };

@@ -66,6 +66,8 @@ pub struct Range {
 pub struct Look {
     ranges: [Range; MAX_RANGES],
     count: usize,
+    /// Some way below the open end, for who does not rely on what has been told.
+    below: Option<Range>,
     /// The open end; `None` where nothing is due there yet.
     open: Option<Range>,
     /// How many have arrived by now.
@@ -83,10 +85,24 @@ impl Look {
         self.open.is_some()
     }
 
-    /// All that can be walked: neither what somebody holds, nor twice what the open end has as well.
+    /// All that can be walked: neither what somebody holds, nor twice what the last two have as well.
     pub fn walks(&self) -> impl Iterator<Item = Range> {
+        let rest = self.below.or(self.open).map_or(Position::LAST, |range| range.from);
+        let ranges = self.ranges().iter().filter(move |range| range.holder == 0 && range.from < rest);
+        ranges.chain(&self.below).chain(&self.open).copied()
+    }
+
+    /// Whether this is what lies below the open end, which may be left half-way.
+    pub fn is_below(&self, range: &Range) -> bool {
+        self.below.as_ref() == Some(range)
+    }
+
+    /// What is to be walked before the open end where what lies below it was left there.
+    pub fn behind(&self, place: Position) -> impl Iterator<Item = Range> {
         let open = self.open.map_or(Position::LAST, |open| open.from);
-        self.ranges().iter().filter(move |range| range.holder == 0 && range.from < open).chain(&self.open).copied()
+        let ranges =
+            self.ranges().iter().filter(move |range| range.holder == 0 && place < range.to && range.from < open);
+        ranges.map(move |range| Range { from: range.from.max(place), ..*range })
     }
 }
 
@@ -150,21 +166,27 @@ impl Floor {
     /// What a claim at `now` is to walk; `None` where nothing is to be found. Its snapshot has to be taken after.
     pub fn look(&self, now: i64) -> Option<Look> {
         let open = (self.next_due <= now).then_some(self.open);
-        let look = Look { ranges: self.ranges, count: self.count, open, arrivals: self.arrivals };
+        let look = Look { open, ..self.all() };
         (self.count > 0 || open.is_some()).then_some(look)
     }
 
     /// The same for somebody who has made something ready here himself, and has not told yet.
     pub fn look_from(&self, own: Position) -> Look {
         let open = Range { from: self.open.from.min(own), ..self.open };
-        Look { ranges: self.ranges, count: self.count, open: Some(open), arrivals: self.arrivals }
+        Look { open: Some(open), ..self.all() }
     }
 
     /// What somebody is to walk who does not rely on what has been told: from `back` microseconds below the open end on.
     pub fn look_below(&self, back: i64) -> Look {
         let from = Position { at: self.open.from.at.saturating_sub(back), id: i64::MIN };
-        let open = if back > 0 { Range { from, ..self.open } } else { self.open };
-        Look { ranges: self.ranges, count: self.count, open: Some(open), arrivals: self.arrivals }
+        let below = Range { from, to: self.open.from.previous(), ..self.open };
+        Look { below: (back > 0 && from < self.open.from).then_some(below), ..self.all() }
+    }
+
+    /// All that has been told of, and the open end.
+    fn all(&self) -> Look {
+        let (ranges, count, arrivals) = (self.ranges, self.count, self.arrivals);
+        Look { ranges, count, below: None, open: Some(self.open), arrivals }
     }
 
     /// The first stretch from a place on that looks at this time pass over, for a look back to walk: from where to where,

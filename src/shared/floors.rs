@@ -23,11 +23,16 @@ pub const PRIORITIES: usize = 10;
 const KEPT: i64 = 60_000_000;
 /// From how far below a floor of the session's own it is looked, in microseconds.
 const LOOKS_BACK: [i64; 3] = [i64::MAX, 10_000_000, 1_000_000];
-/// Dead entries that such a look may come by as often as it likes; with more of them it waits for so many microseconds an
-/// entry until the next time, twenty times what it has taken.
+/// Dead entries that such a look may come by as often as it likes; with more of them it waits for so many times what it has
+/// taken.
 const FEW: u32 = 64;
 /// As above.
-const PAUSE: i64 = 6;
+const PAUSE: i64 = 20;
+/// Microseconds after which a look that goes some way below leaves the rest to windows: a million jobs may have become ready
+/// at the same moment.
+const LASTS: i64 = 10_000;
+/// Microseconds that it waits at most.
+const MAX_PAUSE: i64 = 600_000_000;
 /// Microseconds that a floor may have fallen behind what was saved of it: as many dead entries are walked once, and what was
 /// made ready as late and not told of, since the server had crashed, is found at once.
 const SAVED_BEHIND: i64 = 60_000_000;
@@ -123,7 +128,7 @@ impl Entry {
     /// Which look below the session's own floors is due, if one is.
     fn look_below(&self, now: i64) -> Option<usize> {
         // The clock may have been put back.
-        let is_due = |at: &i64| *at <= now || *at > now + i64::from(u32::MAX) * PAUSE;
+        let is_due = |at: &i64| *at <= now || *at > now + MAX_PAUSE;
         let first = usize::from(self.is_in_windows());
         let due = self.looks_back_at[first..].iter().position(is_due).map(|place| first + place);
         due.filter(|_| self.is_complete && !are_shared())
@@ -135,12 +140,13 @@ impl Entry {
     }
 
     /// Such a look is over that came by so many dead entries. The shorter ones were part of it.
-    fn has_looked_below(&mut self, which: usize, dead: u32) {
+    fn has_looked_below(&mut self, which: usize, dead: u32, began: i64) {
         if which == 0 {
             self.back.passes_over(dead.into());
         }
-        let pause = if dead < FEW { 0 } else { i64::from(dead) * PAUSE };
-        self.looks_back_at[which..].fill(xact::clock() + pause);
+        let now = xact::clock();
+        let pause = if dead < FEW { 0 } else { ((now - began) * PAUSE).clamp(0, MAX_PAUSE) };
+        self.looks_back_at[which..].fill(now + pause);
     }
 
     /// Begins with what is known.
@@ -179,7 +185,8 @@ impl Entry {
         }
         let idle = self.floors.iter().zip(&looks).filter(|(_, look)| !look.is_some_and(|look| look.has_open()));
         let next_due = idle.map(|(floor, _)| floor.next_due()).min().unwrap_or(i64::MAX);
-        View { key: self.key, born: self.born, is_complete: self.is_complete, looks, next_due, below }
+        let began = below.map_or(now, |_| xact::clock());
+        View { key: self.key, born: self.born, is_complete: self.is_complete, looks, next_due, below, began }
     }
 }
 
@@ -192,6 +199,7 @@ pub struct View {
     next_due: i64,
     /// How far below the session's own floors it goes, if it does.
     below: Option<usize>,
+    began: i64,
 }
 
 /// Works on a queue's entry, if it has one.
@@ -271,7 +279,8 @@ impl View {
     /// For a queue without floors.
     fn of_everything(key: Key) -> View {
         let look = Some(Floor::default().look_below(0));
-        View { key, born: 0, is_complete: true, looks: [look; PRIORITIES], next_due: i64::MAX, below: None }
+        let looks = [look; PRIORITIES];
+        View { key, born: 0, is_complete: true, looks, next_due: i64::MAX, below: None, began: i64::MAX }
     }
 
     /// When the next job of the priorities that are not to be walked is due.
@@ -323,8 +332,13 @@ impl View {
     /// Tells that the walk is over, and how many dead entries it came by.
     pub fn is_done(&self, dead: u32) {
         if let Some(which) = self.below {
-            with_entry(self.key, |entry| entry.has_looked_below(which, dead));
+            with_entry(self.key, |entry| entry.has_looked_below(which, dead, self.began));
         }
+    }
+
+    /// Whether what lies below the floors is to be left: all of it is looked at where that is little, or in windows.
+    pub fn leaves_below(&self) -> bool {
+        self.below.is_some_and(|which| which > 0) && xact::clock() - self.began >= LASTS
     }
 
     /// Tells that nothing pending was found, and when the next one is due.

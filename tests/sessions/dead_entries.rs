@@ -3,6 +3,9 @@
 
 use super::floors::{PRELOADED, a_thousand, claimed, create, write_by_hand};
 use super::look_back::looks_back;
+use std::thread;
+use std::time::{Duration, Instant};
+
 use foreman_tests::{Cluster, Database, Session, Value, wait_until};
 
 /// As many as it is worth to save floors for, and more.
@@ -18,6 +21,11 @@ pub fn pages(session: &mut Session) -> i64 {
 /// A session whose transaction keeps vacuum from its work, and dead entries of jobs that were ready hours ago, below the
 /// floor; how many pages they take.
 fn bury(session: &mut Session, old: &mut Session) -> i64 {
+    bury_but(session, old, 0, "1 ms")
+}
+
+/// The same but for the last jobs, which stay; each became ready so long after the one before.
+fn bury_but(session: &mut Session, old: &mut Session, last: usize, apart: &str) -> i64 {
     a_thousand(session);
     assert_eq!(claimed(session, 1), [0; 0]);
     old.run("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM foreman.live_job");
@@ -27,8 +35,9 @@ fn bury(session: &mut Session, old: &mut Session) -> i64 {
         "INSERT INTO foreman.live_job (id, run_at, ready_at, created_at, queue_id, max_attempts, priority, payload, metadata)
          SELECT nextval('foreman.job_id_seq'), t, t, t, q.id, 25, 5, '{{}}', '{{}}'
          FROM foreman.queue AS q, generate_series(1, {DEAD}) AS n,
-              LATERAL (SELECT clock_timestamp() - interval '2 h' + n * interval '1 ms' AS t) AS c
-         WHERE q.name = 'q'; DELETE FROM foreman.live_job"
+              LATERAL (SELECT clock_timestamp() - interval '2 h' + n * interval '{apart}' AS t) AS c
+         WHERE q.name = 'q';
+         DELETE FROM foreman.live_job WHERE id <= (SELECT max(id) - {last} FROM foreman.live_job)"
     ));
     session.one::<i64>(size, &[]) - before
 }
@@ -138,6 +147,30 @@ fn without_preload_a_session_looks_back_in_moments_too() {
         read.push(pages(&mut session));
         session.one::<bool>(&is_taken, &[])
     });
+    read_some_each(dead, first, &read);
+}
+
+#[test]
+fn without_preload_what_became_ready_at_one_moment_is_looked_through_in_moments_too() {
+    let db = Cluster::shared().database();
+    let (mut session, mut old) = (db.session(), db.session());
+    let dead = bury_but(&mut session, &mut old, 10_000, "0");
+    // Whose floor is not ahead of them already.
+    let mut session = db.session();
+    let began = Instant::now();
+    let first = pages(&mut session);
+    // For so long looks wait after such a walk.
+    let enough = Instant::now() + 25 * began.elapsed();
+    let mut read = Vec::new();
+    while Instant::now() < enough {
+        read.push(pages(&mut session));
+        thread::sleep(Duration::from_millis(10));
+    }
+    read_some_each(dead, first, &read);
+}
+
+/// No claim but the first has read most of the pages that hold what is dead.
+fn read_some_each(dead: i64, first: i64, read: &[i64]) {
     let (all, most) = (read.iter().sum::<i64>(), read.iter().max().expect("some"));
     println!(
         "the first claim read {first} pages, {} others {all}, one of them {most}; {dead} hold what is dead",
