@@ -32,15 +32,29 @@ def of_rounds(rows, keys, value):
     return {key: median(values) for key, values in found.items()}
 
 
-def figures(points, free, pinned, window):
-    """What a row of the table is made of, from (second, rate)."""
+def lines(path, value, labels):
+    """What was counted of each candidate over time: (second, value)."""
+    values = of_rounds(read(path), ("candidate", "second"), value)
+    points = {who: sorted((float(second), value) for (candidate, second), value in values.items() if candidate == who)
+              for who in labels}
+    return {who: line for who, line in points.items() if line}
+
+
+def phases(points, free, pinned, window):
+    """The middle of what was before, in the first seconds beside the snapshot, and in its last minute."""
     end = free + pinned
-    minute = min(60, pinned / 2)
-    in_time = lambda begin, end: [rate for second, rate in points if begin < second <= end]
-    middle = lambda rates: median(rates) if rates else float("nan")
-    before = middle(in_time(min(window, free / 2), free))
+    in_time = lambda begin, end: [value for second, value in points if begin < second <= end]
+    middle = lambda values: median(values) if values else float("nan")
+    times = (min(window, free / 2), free), (free, free + window), (end - min(60, pinned / 2), end)
+    return [middle(in_time(*time)) for time in times]
+
+
+def figures(points, pages, free, pinned, window):
+    """What a row of the table is made of, from (second, rate) and (second, pages)."""
+    before, first, last = phases(points, free, pinned, window)
+    end = free + pinned
     back = next((second - end for second, rate in points if second > end and rate >= 0.9 * before), None)
-    return before, middle(in_time(free, free + window)), middle(in_time(end - minute, end)), back
+    return before, first, last, back, phases(pages, free, pinned, window)
 
 
 def ratio(part, whole):
@@ -50,27 +64,26 @@ def ratio(part, whole):
 def print_table(found, labels, window):
     by_hand = max((figure[2] for who, figure in found.items() if who.startswith("hand_")), default=float("nan"))
     print(f'{"":26} {"before":>9} {f"first {window:g} s":>9} {"last min":>9} {"to first":>9} {"to before":>9}'
-          f' {"to by hand":>10} {"back after":>10}')
-    for who, (before, first, last, back) in found.items():
+          f' {"to by hand":>10} {"back after":>10} {"pages: first":>13} {"last min":>9}')
+    for who, (before, first, last, back, pages) in found.items():
         after = f"{back:8.0f} s" if back is not None else "not yet"
         # Events of a log are not claims.
         to_hand = "-" if who == "pgq" else ratio(last, by_hand)
         print(f"{labels[who]:26} {before:9.0f} {first:9.0f} {last:9.0f} {ratio(last, first)} {ratio(last, before)}"
-              f" {to_hand:>10} {after:>10}")
-    print("to by hand: to the best one by hand in that minute; back after: until 90 % of the rate before")
+              f" {to_hand:>10} {after:>10} {pages[1]:13.0f} {pages[2]:9.0f}")
+    print("to by hand: to the best one by hand in that minute; back after: until 90 % of the rate before; pages: looked at by a")
+    print("transaction, whatever else the machine has to do")
 
 
 def main():
     name, title = sys.argv[1:3]
     free, pinned, window = map(float, sys.argv[3:])
     labels = dict(line.strip().split("=", 1) for line in sys.stdin)
-    rates = of_rounds(read(f"{name}.csv"), ("candidate", "second"), "rate")
-    points = {who: sorted((float(second), rate) for (candidate, second), rate in rates.items() if candidate == who)
-              for who in labels}
-    points = {who: line for who, line in points.items() if line}
+    points = lines(f"{name}.csv", "rate", labels)
+    pages = lines(f"{name}.pages.csv", "pages", labels)
     if not points:
         return
-    found = {who: figures(line, free, pinned, window) for who, line in points.items()}
+    found = {who: figures(line, pages.get(who, []), free, pinned, window) for who, line in points.items()}
     print_table(found, labels, window)
     chart.lines(
         f"{name}.svg", f"Claims beside an old transaction{title}",

@@ -36,6 +36,7 @@ beside_an_old_snapshot() {
     local name=$1 title=$2 company=$3 round candidate taking
     mapfile -t taking < <(taking_part "${@:4}")
     echo 'candidate,round,second,rate' >"$results/$name.csv"
+    echo 'candidate,round,second,pages' >"$results/$name.pages.csv"
     echo 'candidate,round,phase,p50,p95,p99,worst' >"$results/$name.latency.csv"
     for ((round = 1; round <= rounds_pinned; round++)); do
         for candidate in "${taking[@]}"; do
@@ -49,22 +50,37 @@ beside_an_old_snapshot() {
 
 # timeline NAME CANDIDATE ROUND COMPANY: one run, into the two tables
 timeline() {
-    local start loading total=$((free + pinned + after))
+    local start total=$((free + pinned + after))
     echo "… $1, round $3: $2" >&3
     use "$2"
     fill "$2" $((total * most[$2]))
     start=$(date +%s)
     load "$2" "$total" >"$scratch/rates" &
-    loading=$!
+    pages_of_each "$total" >"$scratch/pages" &
     sleep "$free"
     "$4" "$2"
     # It sleeps with its snapshot, and then it is over.
     sql --command 'BEGIN ISOLATION LEVEL REPEATABLE READ' --command "SELECT pg_sleep($pinned)" --command COMMIT >/dev/null
-    wait "$loading"
+    wait
     awk -v who="$2,$3" '{ print who "," $1 "," $2 }' "$scratch/rates" >>"$results/$1.csv"
+    awk -v who="$2,$3" '{ print who "," $1 "," $2 }' "$scratch/pages" >>"$results/$1.pages.csv"
     latencies_of "$2" "$3" "$start" >>"$results/$1.latency.csv"
     # The next one shall not find its rows in the caches.
     fill "$2" 0
+}
+
+# pages_of_each SECONDS: "second pages" each WINDOW seconds, the pages that a transaction has looked at: what is walked in vain
+# shows there, and what else the machine has to do does not
+pages_of_each() {
+    local second transactions pages now_transactions now_pages
+    local counted="SELECT xact_commit || ' ' || blks_hit + blks_read FROM pg_stat_database WHERE datname = current_database()"
+    read -r transactions pages < <(sql --command "$counted")
+    for ((second = window; second <= $1; second += window)); do
+        sleep "$window"
+        read -r now_transactions now_pages < <(sql --command "$counted")
+        echo "$second $(((now_pages - pages) / (now_transactions - transactions + 1)))"
+        ((transactions = now_transactions, pages = now_pages))
+    done
 }
 
 # latencies_of CANDIDATE ROUND START: percentiles before, in the last minute of the old snapshot, and in the last of all
