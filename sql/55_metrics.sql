@@ -14,8 +14,8 @@ VALUES
     ('foreman_queue_ended_jobs', 'gauge', 'Jobs of a queue that have ended and are kept, by status. Retention makes it less: rates are those of foreman_jobs_ended_total.'),
     ('foreman_queue_floor_looks_total', 'counter', 'Looks through what claims from a queue pass over.'),
     ('foreman_queue_floor_found_total', 'counter', 'Jobs of a queue that only such a look has found: rows written by hand.'),
-    ('foreman_live_figures_timestamp_seconds', 'gauge', 'The moment that the figures of live jobs are of.'),
-    ('foreman_ended_figures_timestamp_seconds', 'gauge', 'The moment that the figures of ended jobs are of.'),
+    ('foreman_live_figures_timestamp_seconds', 'gauge', 'The moment that the figures of live jobs are of; missing with them where jobs are many and nobody has counted them for an hour.'),
+    ('foreman_ended_figures_timestamp_seconds', 'gauge', 'The moment that the figures of ended jobs are of; missing with them where jobs are many and nobody has counted them for an hour.'),
     ('foreman_jobs_created_total', 'counter', 'Jobs of this database that were created.'),
     ('foreman_jobs_ended_total', 'counter', 'Jobs of this database that have ended, by status.'),
     ('foreman_jobs_retried_total', 'counter', 'Attempts that failed, and after which the job is to be tried again.'),
@@ -54,7 +54,10 @@ CREATE VIEW foreman.metric_samples AS
 WITH clock AS MATERIALIZED (
     SELECT EXTRACT(epoch FROM pg_catalog.clock_timestamp())::double precision AS at
 ), source AS MATERIALIZED (
-    SELECT f.live_roll_up, f.ended_roll_up, f.live_as_of, f.as_of FROM foreman.figure_source() AS f
+    SELECT f.live_roll_up, f.ended_roll_up, f.live_as_of, f.as_of,
+           foreman.live_take_long(f.live_roll_up) AS live_take_long,
+           foreman.ended_take_long(f.ended_roll_up) AS ended_take_long
+    FROM foreman.figure_source() AS f
 ), queue AS MATERIALIZED (
     SELECT q.id,
            q.paused_at IS NOT NULL AS is_paused,
@@ -66,29 +69,35 @@ WITH clock AS MATERIALIZED (
 ), live AS MATERIALIZED (
     SELECT k.label,
            pg_catalog.bool_or(k.is_paused) AS is_paused,
-           COALESCE(pg_catalog.sum(f.pending OPERATOR(pg_catalog.-) f.scheduled), 0) AS ready,
-           COALESCE(pg_catalog.sum(f.scheduled), 0) AS scheduled,
-           COALESCE(pg_catalog.sum(f.running), 0) AS running,
-           EXTRACT(epoch FROM pg_catalog.min(f.oldest_ready_at))::double precision AS oldest,
+           CASE WHEN NOT s.live_take_long THEN COALESCE(pg_catalog.sum(f.pending OPERATOR(pg_catalog.-) f.scheduled), 0) END
+               AS ready,
+           CASE WHEN NOT s.live_take_long THEN COALESCE(pg_catalog.sum(f.scheduled), 0) END AS scheduled,
+           CASE WHEN NOT s.live_take_long THEN COALESCE(pg_catalog.sum(f.running), 0) END AS running,
+           CASE WHEN NOT s.live_take_long THEN
+               COALESCE(EXTRACT(epoch FROM pg_catalog.min(f.oldest_ready_at))::double precision, 'infinity') END AS oldest,
            -- Those that are told together have none in common.
            CASE WHEN k.label OPERATOR(pg_catalog.<>) '_other' THEN pg_catalog.min(k.target) END AS target
     FROM queue AS k
+    CROSS JOIN source AS s
     LEFT JOIN (
         SELECT l.queue_id, l.pending, l.scheduled, l.running, l.oldest_ready_at
         FROM source AS s
         CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS l
+        WHERE NOT s.live_take_long
     ) AS f ON f.queue_id OPERATOR(pg_catalog.=) k.id
-    GROUP BY k.label
+    GROUP BY k.label, s.live_take_long
 ), ended AS MATERIALIZED (
     SELECT k.label,
            COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0) AS completed,
            COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0) AS failed,
            COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'cancelled'), 0) AS cancelled
     FROM queue AS k
+    JOIN source AS s ON NOT s.ended_take_long
     LEFT JOIN (
         SELECT e.queue_id, e.status, e.jobs
         FROM source AS s
         CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, NULL) AS e
+        WHERE NOT s.ended_take_long
     ) AS f ON f.queue_id OPERATOR(pg_catalog.=) k.id
     GROUP BY k.label
 ), health AS MATERIALIZED (
@@ -120,8 +129,10 @@ WITH clock AS MATERIALIZED (
     FROM source AS s
     CROSS JOIN LATERAL (
         VALUES ('foreman_in_recovery', pg_catalog.pg_is_in_recovery()::integer::double precision),
-               ('foreman_live_figures_timestamp_seconds', EXTRACT(epoch FROM s.live_as_of)::double precision),
-               ('foreman_ended_figures_timestamp_seconds', EXTRACT(epoch FROM s.as_of)::double precision),
+               ('foreman_live_figures_timestamp_seconds',
+                   CASE WHEN NOT s.live_take_long THEN EXTRACT(epoch FROM s.live_as_of)::double precision END),
+               ('foreman_ended_figures_timestamp_seconds',
+                   CASE WHEN NOT s.ended_take_long THEN EXTRACT(epoch FROM s.as_of)::double precision END),
                ('foreman_finished_rest_bytes', pg_catalog.pg_relation_size('foreman.finished_rest')::double precision)
     ) AS n (family, value)
     UNION ALL
@@ -144,7 +155,7 @@ WITH clock AS MATERIALIZED (
     CROSS JOIN LATERAL (
         VALUES ('foreman_queue_paused', l.is_paused::integer::double precision),
                ('foreman_queue_oldest_ready_age_seconds',
-                   GREATEST(0, c.at OPERATOR(pg_catalog.-) COALESCE(l.oldest, 'infinity'))),
+                   CASE WHEN l.oldest IS NOT NULL THEN GREATEST(0, c.at OPERATOR(pg_catalog.-) l.oldest) END),
                ('foreman_queue_ready_target_seconds', l.target)
     ) AS n (family, value)
     UNION ALL
