@@ -1,6 +1,8 @@
 //! What a check is, and how what it measured is judged.
 
+use super::families::jobs::Figures;
 use crate::pg::datum::Jsonb;
+use crate::pg::document::Member;
 use crate::pg::spi::{Bind, Connection, Row, Statement};
 
 /// A check: one file in `checks/`, which nothing else has to know.
@@ -32,6 +34,8 @@ pub enum Run {
     /// Whenever somebody asks for health, with his rights: what costs little and waits for nobody. `None` is no answer:
     /// unknown.
     Fast(fn(&Connection) -> Option<Measure>),
+    /// The same of jobs, which are counted once for all such checks.
+    Jobs(fn(&Figures) -> Measure),
     /// Now and then by the background worker, as the extension's owner (`slow.rs`): what goes through all tables, indexes
     /// or sequences. The statement is told what it asked the time before to be remembered, and how many seconds ago that
     /// was; it answers another column more, `memory` (jsonb).
@@ -78,7 +82,8 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// What a statement answered: one row of value, meaning, remedy, subjects, reason, reveal and perhaps culprit.
+    /// What a statement answered: one row of value, meaning, remedy, subjects, reason, reveal and culprit; what is wanting at
+    /// the end is NULL.
     pub fn of_row(connection: &Connection, statement: &Statement) -> Option<Measure> {
         Measure::of_answer(connection, statement, &[])
     }
@@ -113,7 +118,7 @@ impl Run {
     /// As views say it.
     pub fn tier(&self) -> &'static str {
         match self {
-            Run::Fast(_) => "fast",
+            Run::Fast(_) | Run::Jobs(_) => "fast",
             Run::Slow(_) => "slow",
         }
     }
@@ -169,6 +174,12 @@ pub fn grade(value: f64, warn: Option<f64>, fail: Option<f64>, direction: Direct
     } else {
         Status::Pass
     }
+}
+
+/// A number as JSON has it, with so many decimals at most.
+pub fn decimals(value: f64, most: i32) -> Member {
+    let power = 10f64.powi(most);
+    Member::Value(((value * power).round() / power).into())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::pg::document::Member;
 use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
 use check::Status;
+use families::jobs::Figures;
 use pgrx::pg_sys;
 use run::{Finding, Findings};
 use serde_json::Value;
@@ -41,44 +42,11 @@ static POOL: Statement = Statement::new(
     &[pg_sys::FLOAT8OID, pg_sys::TEXTOID],
 );
 
-// MATERIALIZED, since the planner would count once for each time that a count is named.
-static JOBS: Statement = Statement::new(
-    c"WITH source AS MATERIALIZED (
-          SELECT f.live_roll_up, f.ended_roll_up, f.as_of FROM foreman.figure_source() AS f
-          WHERE NOT foreman.live_take_long(f.live_roll_up) AND NOT foreman.ended_take_long(f.ended_roll_up)
-      ), counted AS MATERIALIZED (
-          SELECT pg_catalog.sum(c.jobs)::bigint AS total,
-                 COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
-                     AS completed,
-                 COALESCE(pg_catalog.sum(c.jobs) FILTER (WHERE c.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint
-                     AS failed
-          FROM (
-              SELECT NULL AS status, f.pending OPERATOR(pg_catalog.+) f.running AS jobs
-              FROM source AS s
-              CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
-              UNION ALL
-              SELECT f.status::text, f.jobs
-              FROM source AS s
-              CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, NULL) AS f
-          ) AS c
-      )
-      SELECT pg_catalog.jsonb_build_object(
-          'total_jobs', COALESCE(n.total, 0),
-          'completed_jobs', n.completed,
-          'failed_jobs', n.failed,
-          'success_rate', pg_catalog.round(100.0 OPERATOR(pg_catalog.*) n.completed
-              OPERATOR(pg_catalog./) NULLIF(n.completed OPERATOR(pg_catalog.+) n.failed, 0), 1),
-          'as_of', pg_catalog.to_char(s.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))
-      FROM source AS s
-      CROSS JOIN counted AS n",
-    &[],
-);
-
 /// `db_health`: with `detail`, checks that pass tell whom they looked at, too, and calls are told function by function.
 pub fn document(detail: bool) -> Reply {
-    let Findings { list, configured } = run::run();
-    let pool = part(&POOL, list.iter().find(|finding| finding.check.name == "connections"));
-    let jobs = part(&JOBS, None);
+    let Findings { list, configured, figures } = run::run();
+    let pool = list.iter().find(|finding| finding.check.name == "connections").and_then(pool);
+    let jobs = figures.unwrap_or_else(Figures::read).told();
     let worst = list.iter().filter(|finding| finding.is_alarm()).map(|finding| finding.status).min();
     let is_known = list.iter().all(|finding| finding.status != Status::Unknown);
     let (skipped, made): (Vec<_>, Vec<_>) = list.iter().partition(|finding| finding.status == Status::Skipped);
@@ -105,14 +73,11 @@ pub fn checks() -> Reply {
     Reply::success().list("checks", run::run().list.iter().map(|finding| finding.told(true)).collect())
 }
 
-/// A part of the document, which is left out where it can't be had; of the pool, with what its check says.
-fn part(statement: &Statement, of: Option<&Finding>) -> Option<Member> {
+/// The document's `connection_pool`, by what the check of it says; `None` where it can't be had.
+fn pool(check: &Finding) -> Option<Member> {
     let answer = run::probe(|| {
         spi::connect(|connection| {
-            let rows = match of {
-                Some(finding) => connection.run(statement, &[&finding.measure.value, &finding.status.word()]),
-                None => connection.run(statement, &[]),
-            };
+            let rows = connection.run(&POOL, &[&check.measure.value, &check.status.word()]);
             rows.first().and_then(|row| row.jsonb(1))
         })
     });

@@ -24,6 +24,15 @@ pub fn told(value: f64, meaning: String, remedy: &str) -> Measure {
     Measure { value: Some(value), meaning: Some(meaning), remedy: Some(remedy.to_owned()), ..Measure::default() }
 }
 
+/// Who took the readings could not see what sessions do.
+pub fn hidden_sessions() -> Measure {
+    Measure::because(
+        "the readings were taken by roles that may not see the sessions of others; those of the background worker, or of a role \
+         with pg_monitor, tell"
+            .to_owned(),
+    )
+}
+
 /// How much, with a word for it.
 pub fn bytes(number: f64) -> String {
     const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];

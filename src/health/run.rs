@@ -2,6 +2,7 @@
 
 use super::check::{Check, Measure, Run, Status, grade};
 use super::checks::CHECKS;
+use super::families::jobs::Figures;
 use super::samples;
 use super::slow::{self, Kept};
 use super::thresholds::{self, Configured, Thresholds};
@@ -19,11 +20,12 @@ const MOST_LOST: Duration = Duration::from_millis(500);
 /// call on a cold server, is told until then.
 const LONGEST: Duration = Duration::from_millis(1_500);
 
-/// What a call has used up of its time.
+/// What a call has used up of its time, and what it has read by then.
 struct Budget {
     started: Instant,
     /// By checks that failed.
     lost: Duration,
+    figures: Option<Figures>,
 }
 
 /// What became of a check.
@@ -45,13 +47,15 @@ pub struct Findings {
     pub list: Vec<Finding>,
     /// Whether what an administrator has configured could be read; the built-in thresholds were in force if not.
     pub configured: bool,
+    /// What was read of jobs, if a check has looked at them.
+    pub figures: Option<Figures>,
 }
 
 /// Makes all checks that can be made here.
 pub fn run() -> Findings {
     // The server copies the sessions once a transaction: who polls in one would see the same figures for ever.
     activity::look_anew();
-    let mut budget = Budget { started: Instant::now(), lost: Duration::ZERO };
+    let mut budget = Budget { started: Instant::now(), lost: Duration::ZERO, figures: None };
     // Where no background worker takes readings, whoever asks does. Without one, rates are unknown.
     if samples::is_due(process::database()) {
         let _ = probe(samples::take);
@@ -64,7 +68,7 @@ pub fn run() -> Findings {
         CHECKS.iter().map(|check| Finding::of(check, &configured, &mut kept, &mut budget)).collect();
     link(&mut list);
     list.sort_by_key(|finding| (finding.rank(), finding.check.name));
-    Findings { list, configured: is_read }
+    Findings { list, configured: is_read, figures: budget.figures }
 }
 
 /// Joins the checks that blame the same one: the first that raises an alarm for it is the cause of the others.
@@ -109,10 +113,9 @@ impl Finding {
         }
         let measure = match check.run {
             Run::Slow(_) => kept.of(check),
-            Run::Fast(measure) => match budget.why_spent() {
-                Some(reason) => Measure::because(reason),
-                None => budget.measured(measure),
-            },
+            Run::Fast(_) | Run::Jobs(_) if let Some(reason) = budget.why_spent() => Measure::because(reason),
+            Run::Fast(measure) => budget.measured(measure),
+            Run::Jobs(measure) => budget.counted(measure),
         };
         Finding::new(check, thresholds, Status::Unknown, measure).judged()
     }
@@ -177,6 +180,19 @@ impl Budget {
                 Measure::because(format!("the check failed with {}: {error}", error.sqlstate()))
             }
         };
+        Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
+    }
+
+    /// What a check says of jobs: the first such one reads them.
+    fn counted(&mut self, measure: fn(&Figures) -> Measure) -> Measure {
+        let began = Instant::now();
+        let is_first = self.figures.is_none();
+        let figures = self.figures.get_or_insert_with(Figures::read);
+        let measured = measure(figures);
+        let took = began.elapsed();
+        if is_first && !figures.is_whole() {
+            self.lost += took;
+        }
         Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
     }
 }

@@ -39,6 +39,24 @@ static CHECKPOINTS: Statement = Statement::new(
     &[],
 );
 
+// What is hidden has no start, and then nothing is counted. Who takes the reading is not looked at.
+static SESSIONS: Statement = Statement::new(
+    c"SELECT 0::bigint, 1::bigint,
+             pg_catalog.count(*),
+             pg_catalog.count(*) FILTER (WHERE s.wait_event_type OPERATOR(pg_catalog.=) 'Lock'),
+             pg_catalog.count(*) FILTER (
+                 WHERE s.wait_event_type OPERATOR(pg_catalog.=) ANY (ARRAY['LWLock', 'BufferPin', 'Buffer'])),
+             pg_catalog.count(*) FILTER (WHERE s.wait_event_type OPERATOR(pg_catalog.=) 'IO'),
+             pg_catalog.count(*) FILTER (WHERE s.wait_event_type OPERATOR(pg_catalog.=) 'IPC')
+      FROM pg_catalog.pg_stat_activity AS s
+      WHERE s.state OPERATOR(pg_catalog.=) 'active'
+        AND s.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+      HAVING NOT EXISTS (
+          SELECT FROM pg_catalog.pg_stat_activity AS h
+          WHERE h.backend_start IS NULL AND h.usesysid IS NOT NULL AND h.datid IS NOT NULL)",
+    &[],
+);
+
 /// The figures of a statement, which come after the time of the last reset.
 const DATABASE: &[Figure] = &[
     Figure::Commits,
@@ -53,6 +71,15 @@ const DATABASE: &[Figure] = &[
 ];
 /// As above.
 const SERVER: &[Figure] = &[Figure::CheckpointsTimed, Figure::CheckpointsRequested];
+/// As above; nothing resets them.
+const ACTIVITY: &[Figure] = &[
+    Figure::SessionLooks,
+    Figure::Running,
+    Figure::OnLocks,
+    Figure::OnLightweight,
+    Figure::OnDisk,
+    Figure::OnProcesses,
+];
 
 /// Whether the caller is to take a reading now.
 pub fn is_due(database: u32) -> bool {
@@ -61,8 +88,8 @@ pub fn is_due(database: u32) -> bool {
 
 /// Takes a reading.
 pub fn take() {
-    let mut sample = Sample { at: xact::clock(), resets: [0; 2], values: [0; FIGURES] };
-    let sources = [(&READ, DATABASE), (&CHECKPOINTS, SERVER)];
+    let mut sample = Sample { at: xact::clock(), resets: [0; 3], values: [0; FIGURES] };
+    let sources = [(&READ, DATABASE), (&CHECKPOINTS, SERVER), (&SESSIONS, ACTIVITY)];
     spi::connect(|connection| {
         for ((statement, figures), reset) in sources.into_iter().zip(&mut sample.resets) {
             let rows = connection.run(statement, &[]);

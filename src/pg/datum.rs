@@ -390,6 +390,12 @@ impl Array {
     }
 }
 
+/// As a literal of SQL, as quote_literal() writes it.
+pub fn quoted(text: &str) -> String {
+    let escape = if text.contains('\\') { "E" } else { "" };
+    format!("{escape}'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
 /// Text of the server for messages: at most `limit` bytes, and never an error, whatever it holds.
 pub fn server_text(bytes: &[u8], limit: usize) -> String {
     // SAFETY: reads a setting of the database.

@@ -34,6 +34,17 @@ pub fn object(members: &[(&str, Member)]) -> Jsonb {
     unsafe { Jsonb::from_raw(pg_sys::JsonbValueToJsonb(&mut whole).into()) }
 }
 
+/// A jsonb array of these elements, in the current memory context; NULL of none.
+pub fn list(elements: Vec<Member>) -> Option<Jsonb> {
+    if elements.is_empty() {
+        return None;
+    }
+    let mut list = Builder { state: ptr::null_mut() };
+    let mut whole = list.array(&elements);
+    // SAFETY: as in `object`.
+    Some(unsafe { Jsonb::from_raw(pg_sys::JsonbValueToJsonb(&mut whole).into()) })
+}
+
 /// The server's own builder.
 struct Builder {
     state: *mut pg_sys::JsonbParseState,
@@ -67,14 +78,17 @@ impl Builder {
             Member::Document(document) => self.push(token, Some(jsonb::whole(*document))),
             Member::Text(text) => self.push(token, Some(string_of(text.bytes()))),
             Member::Object(members) => self.object(members),
-            Member::Array(elements) => {
-                self.push(WJB_BEGIN_ARRAY, None);
-                for element in elements {
-                    self.member(WJB_ELEM, element);
-                }
-                self.push(WJB_END_ARRAY, None)
-            }
+            Member::Array(elements) => self.array(elements),
         };
+    }
+
+    /// Adds an array.
+    fn array(&mut self, elements: &[Member]) -> pg_sys::JsonbValue {
+        self.push(WJB_BEGIN_ARRAY, None);
+        for element in elements {
+            self.member(WJB_ELEM, element);
+        }
+        self.push(WJB_END_ARRAY, None)
     }
 
     /// Adds a value, as an element or as a member's.

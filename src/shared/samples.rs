@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Readings that are kept: two hours, one a minute.
 const LENGTH: usize = 120;
-/// Databases that have a place. All of it takes 1 MB.
+/// Databases that have a place. All of it takes 1.3 MB.
 const MAX_DATABASES: usize = 64;
 /// A database whose turn came last so long ago has lost its place to who needs one, in microseconds.
 const KEPT: i64 = 2 * 3600 * 1_000_000;
@@ -50,12 +50,26 @@ figures! {
     Rescued,
     /// Jobs that only a look back has found, of the queues that have floors now.
     FloorMisses,
+    /// Readings in which all sessions could be seen.
+    SessionLooks,
+    /// Sessions that ran a statement then, and those of them that waited for something.
+    Running,
+    OnLocks,
+    OnLightweight,
+    OnDisk,
+    OnProcesses,
 }
 
 impl Figure {
     /// Whether it also becomes less while nothing begins anew.
     fn may_fall(self) -> bool {
         matches!(self, Figure::JobsReady | Figure::FloorMisses)
+    }
+
+    /// Whether what is read is how many there are at that moment, and kept is the sum of all readings.
+    fn is_summed(self) -> bool {
+        use Figure::{OnDisk, OnLightweight, OnLocks, OnProcesses, Running, SessionLooks};
+        matches!(self, SessionLooks | Running | OnLocks | OnLightweight | OnDisk | OnProcesses)
     }
 }
 
@@ -67,8 +81,8 @@ pub const FIGURES: usize = Figure::ALL.len();
 pub struct Sample {
     /// In microseconds since 2000-01-01 UTC.
     pub at: i64,
-    /// When the statistics of the database and of the server were last reset; 0: never.
-    pub resets: [i64; 2],
+    /// When what is read was last reset, the statistics of the database and of the server; 0: never.
+    pub resets: [i64; 3],
     pub values: [i64; FIGURES],
 }
 
@@ -107,7 +121,7 @@ pub enum Missing {
 }
 
 /// No reading.
-const NOTHING: Sample = Sample { at: 0, resets: [0; 2], values: [0; FIGURES] };
+const NOTHING: Sample = Sample { at: 0, resets: [0; 3], values: [0; FIGURES] };
 
 impl Sample {
     /// Whether what counts up has done so from this reading to a later one.
@@ -157,7 +171,11 @@ impl Ring {
     }
 
     /// Keeps a reading in the place of the oldest.
-    fn keep(&mut self, sample: Sample) {
+    fn keep(&mut self, mut sample: Sample) {
+        let last = self.back(0).copied().unwrap_or(NOTHING);
+        for figure in Figure::ALL.iter().filter(|figure| figure.is_summed()) {
+            sample.values[*figure as usize] += last.of(*figure);
+        }
         if let Some(place) = self.samples.get_mut(self.taken % LENGTH) {
             *place = sample;
             self.taken += 1;
@@ -265,9 +283,9 @@ mod tests {
         ring.keep(sample(4, 9));
         assert_eq!(told(&ring, 10, 4), Ok((1, 4.0)));
         // More was counted since the reset than before it.
-        ring.keep(Sample { resets: [1, 0], ..sample(5, 500) });
+        ring.keep(Sample { resets: [1, 0, 0], ..sample(5, 500) });
         assert_eq!(told(&ring, 10, 5), Err(Missing::Second));
-        ring.keep(Sample { resets: [1, 0], ..sample(6, 501) });
+        ring.keep(Sample { resets: [1, 0, 0], ..sample(6, 501) });
         assert_eq!(told(&ring, 10, 6), Ok((1, 1.0)));
     }
 
@@ -283,6 +301,18 @@ mod tests {
             let span = ring.span(10, 2 * MINUTE, MINUTE).expect("a span");
             assert!((span.growth(figure) + 30.0).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn sessions_seen_at_something_are_added_up() {
+        let mut ring = ring();
+        for (minute, running) in [(1, 4), (2, 7), (3, 1)] {
+            let mut taken = sample(minute, 1);
+            taken.values[Figure::Running as usize] = running;
+            ring.keep(taken);
+        }
+        let span = ring.span(10, 3 * MINUTE, MINUTE).expect("a span");
+        assert!((span.growth(Figure::Running) - 8.0).abs() < 1e-9);
     }
 
     #[test]

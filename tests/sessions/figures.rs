@@ -475,7 +475,10 @@ fn without_upkeep_health_does_not_count_jobs_that_are_many_and_says_what_would()
     let check = checks.iter().find(|check| check["name"] == "oldest_ready_job").expect("the check");
     assert_eq!(check["status"], "unknown", "{check:#}");
     assert_eq!(check["remedy"], "SELECT foreman.maintain();");
+    let told = "SELECT count(*) FROM foreman.metric_samples WHERE name ~ '^foreman_(queue_jobs|live_figures)'";
+    assert_eq!(session.one::<i64>(told, &[]), 0);
     session.maintain();
+    assert_eq!(session.one::<i64>(told, &[]), 4);
     let health = session.call("db_health()");
     assert_eq!(
         (&health["complete"], &health["database_stats"]["total_jobs"]),

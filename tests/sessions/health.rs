@@ -227,7 +227,8 @@ fn a_table_of_ours_that_is_locked_costs_a_probe_a_moment_and_only_what_is_read_f
     let mut asking = db.session();
     let mut locker = db.session();
     // What these clusters have switched off is made all the same where nobody can read that.
-    let rates = "cache_hits,deadlocks,requested_checkpoints,rescued_jobs,rollbacks,temp_files,unworked_jobs";
+    let rates =
+        "cache_hits,deadlocks,requested_checkpoints,rescued_jobs,rollbacks,temp_files,unworked_jobs,wait_events";
     for (table, unknown, stats, warns) in [
         ("live_job", "oldest_ready_job,overdue_leases", false, ""),
         ("finished_day", "failed_jobs,partitions_ahead", false, ""),

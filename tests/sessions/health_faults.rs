@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use foreman_tests::{Cluster, Database, Reply, Running, Session, Value, sqlstate, wait_until};
+use foreman_tests::{Cluster, Database, Reply, Running, Session, Value, server_version, sqlstate, wait_until};
 
 /// The checks of a document that warn or fail, in the order of their names.
 fn alarms(health: &Value) -> Vec<&str> {
@@ -197,6 +197,29 @@ fn a_chain_is_told_by_its_root_with_its_depth() {
     }
     three.finish();
     await_alarms(&mut asking, &[]);
+}
+
+#[test]
+fn a_transaction_with_more_subtransactions_than_memory_holds_is_told_from_16_on() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("subtransaction_overflow", 0.001)]);
+    table_with_a_row(&mut asking);
+    let mut nested = db.session();
+    nested.run("BEGIN");
+    for n in 0..70 {
+        nested.run(&format!("SAVEPOINT s{n}; INSERT INTO held VALUES ({n})"));
+    }
+    if server_version() < 16 {
+        let skipped = asking.call("db_health()")["skipped"].to_string();
+        assert!(skipped.contains("PostgreSQL 16 and later can tell"), "{skipped}");
+        return;
+    }
+    let health = await_alarms(&mut asking, &["subtransaction_overflow"]);
+    let meaning = check(&health, "subtransaction_overflow")["meaning"].to_string();
+    assert!(meaning.contains(&format!("pid {}", nested.pid())), "{meaning}");
+    cure(&mut asking, &health, "subtransaction_overflow");
+    db.await_gone(nested.pid());
 }
 
 #[test]

@@ -264,3 +264,22 @@ fn queries_that_the_replay_has_cancelled_are_told_on_the_standby() {
     assert_eq!(row.get::<_, i64>("confl_snapshot"), 1);
     await_alarms(&mut asking, &[]);
 }
+
+#[test]
+fn what_sessions_wait_for_is_told_as_an_average_of_readings() {
+    let cluster = sampled();
+    let db = cluster.database();
+    let mut session = db.session();
+    session.run("CREATE TABLE pinned AS SELECT 1 AS n");
+    configure(&mut session, "wait_events", "enabled => true, warn => 0.5");
+    wait_until("a rate", || check(&mut session, "wait_events")["status"] == "pass");
+    // Who has read half of a page keeps VACUUM from freezing it.
+    let mut reading = db.session();
+    reading.run("BEGIN; DECLARE reader CURSOR FOR SELECT * FROM pinned; FETCH 1 FROM reader");
+    let freezing = db.session().background(|s| s.try_run("VACUUM (FREEZE) pinned"));
+    await_alarms(&mut session, &["wait_events"]);
+    assert_names(&check(&mut session, "wait_events"), "lightweight locks");
+    reading.run("ROLLBACK");
+    freezing.finish().1.expect("VACUUM goes on");
+    wait_until("it to be over", || check(&mut session, "wait_events")["status"] == "pass");
+}

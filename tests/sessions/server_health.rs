@@ -202,6 +202,37 @@ fn a_standby_whose_replay_a_query_holds_up_is_late_here_and_there() {
 }
 
 #[test]
+fn a_synchronous_standby_that_is_not_there_is_told_while_commits_wait_for_it() {
+    let primary = Cluster::start(&[]);
+    let standby = primary.standby(&["cluster_name = reports"]);
+    let db = primary.database();
+    let mut session = db.session();
+    session.run("CREATE TABLE kept (n int)");
+    standby.catch_up_with(&primary);
+    let wants = |session: &mut Session, names: &str| {
+        session.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
+        session.run("SELECT pg_reload_conf()");
+    };
+    wants(&mut session, "reports");
+    wait_until("the standby to be one that commits wait for", || {
+        let found = check(&mut session, "synchronous_standbys");
+        found["meaning"] == "All standbys that commits wait for are there: 1."
+    });
+    wants(&mut session, "ANY 2 (reports, other)");
+    await_alarms(&mut session, &["synchronous_standbys"]);
+    let waiting = db.session().background(|s| s.run("INSERT INTO kept VALUES (1)"));
+    let waits = format!("SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = {}", waiting.pid);
+    wait_until("a commit that waits", || session.one::<Option<bool>>(&waits, &[]) == Some(true));
+    let found = check(&mut session, "synchronous_standbys");
+    assert_eq!((&found["status"], &found["value"]), (&"fail".into(), &1.into()), "{found:#}");
+    assert_names(&found, "1 are there, of 2");
+    remedy(&mut session, &found);
+    session.run("SELECT pg_reload_conf()");
+    waiting.finish();
+    await_alarms(&mut session, &[]);
+}
+
+#[test]
 fn a_standby_that_takes_no_wal_is_named_by_what_it_has_not_replayed() {
     let primary = Cluster::start(&[]);
     let standby = primary.standby(&["cluster_name = reports"]);

@@ -44,7 +44,7 @@ log_statement = 'none'
 /// off; a test of one of them switches it on.
 const UNCHECKED: &str = "
 SELECT foreman.check(foreman.configure_check(name, enabled => false))
-FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
+FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits, wait_events,
               requested_checkpoints, rescued_jobs, unworked_jobs, floor_misses}'::text[]) AS name
 ";
 

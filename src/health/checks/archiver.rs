@@ -46,9 +46,7 @@ static ROW: Statement = Statement::new(
              END AS meaning,
              'SHOW archive_command; -- what it said is in the log of the server; the server tries again by itself' AS remedy,
              CASE WHEN a.fails THEN pg_catalog.jsonb_build_object('last_failed_wal', a.last_failed_wal,
-                 'failed_count', a.failed_count) END AS subjects,
-             NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
+                 'failed_count', a.failed_count) END AS subjects
       FROM archiver AS a",
     &[],
 );

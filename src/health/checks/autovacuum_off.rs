@@ -44,11 +44,7 @@ static ROW: Statement = Statement::new(
              END AS remedy,
              (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(l) ORDER BY l.dead_rows DESC, l.table_name)
               FROM (SELECT a.table_name, a.dead_rows, a.trigger, a.vacuumed_at FROM left_alone AS a
-                    ORDER BY a.dead_rows DESC, a.table_name LIMIT 20) AS l) AS subjects,
-             NULL::text AS reason,
-             NULL::text AS reveal,
-             NULL::text AS culprit,
-             NULL::jsonb AS memory
+                    ORDER BY a.dead_rows DESC, a.table_name LIMIT 20) AS l) AS subjects
       FROM (VALUES (1)) AS one (n)
       LEFT JOIN worst AS w ON true",
     &[pg_sys::JSONBOID, pg_sys::FLOAT8OID],

@@ -102,9 +102,7 @@ static ROW: Statement = Statement::new(
              CASE WHEN h.number OPERATOR(pg_catalog.>) 0 THEN pg_catalog.format(
                  'of %s, and %s others, not all columns have statistics that the extension''s owner may see',
                  h.name, h.number OPERATOR(pg_catalog.-) 1) END AS reason,
-             CASE WHEN h.number OPERATOR(pg_catalog.>) 0 THEN 'ANALYZE;' END AS reveal,
-             NULL::text AS culprit,
-             NULL::jsonb AS memory
+             CASE WHEN h.number OPERATOR(pg_catalog.>) 0 THEN 'ANALYZE;' END AS reveal
       FROM hidden AS h
       LEFT JOIN worst AS w ON true",
     &[pg_sys::JSONBOID, pg_sys::FLOAT8OID],

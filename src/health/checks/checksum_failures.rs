@@ -40,9 +40,7 @@ static ROW: Statement = Statement::new(
              pg_catalog.format(
                  'SELECT foreman.configure_check(''checksum_failures'', warn => %s); -- once the page has been restored',
                  COALESCE(pg_catalog.sum(d.failures), 0) OPERATOR(pg_catalog.+) 1) AS remedy,
-             pg_catalog.jsonb_agg(pg_catalog.to_jsonb(d) ORDER BY d.failures DESC, d.database) AS subjects,
-             NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
+             pg_catalog.jsonb_agg(pg_catalog.to_jsonb(d) ORDER BY d.failures DESC, d.database) AS subjects
       FROM database AS d",
     &[],
 );

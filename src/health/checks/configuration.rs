@@ -45,7 +45,7 @@ static ROW: Statement = Statement::new(
           UNION ALL
           SELECT 'max_slot_wal_keep_size', '-1', 'a replication slot may fill the disk', false
           WHERE pg_catalog.current_setting('max_slot_wal_keep_size') OPERATOR(pg_catalog.=) '-1'
-            AND EXISTS (SELECT 1 FROM foreman.slots AS t)
+            AND EXISTS (SELECT 1 FROM pg_catalog.pg_replication_slots AS t WHERE NOT t.temporary)
       )
       SELECT pg_catalog.count(*) FILTER (WHERE f.counts)::double precision AS value,
              COALESCE(pg_catalog.string_agg(pg_catalog.format('%s is %s: %s.', f.setting, f.value, f.why), ' '

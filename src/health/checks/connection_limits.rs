@@ -1,7 +1,8 @@
 //! Limits that a database or a role has for its connections.
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::Statement;
+use crate::pg::spi::{Connection, Statement};
+use pgrx::pg_sys;
 
 pub const CHECK: Check = Check {
     name: "connection_limits",
@@ -15,8 +16,18 @@ pub const CHECK: Check = Check {
     about: "How much is in use of the connection limit of a database or a role (CONNECTION LIMIT), where one has a limit: of \
             the one that is fullest.",
     advice: "Raise the limit by ALTER DATABASE or ALTER ROLE, or see in foreman.connection_health what its sessions do.",
-    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
+    run: Run::Fast(measure),
 };
+
+const NONE: &str = "No database and no role with a limit has a connection.";
+
+// Where there is no limit, as on most servers, the statement below need not be planned: in a new session that takes 5 ms.
+static ANY: Statement = Statement::new(
+    c"SELECT EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.datconnlimit OPERATOR(pg_catalog.>) 0)
+          OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r
+                     WHERE r.rolconnlimit OPERATOR(pg_catalog.>) 0 AND NOT r.rolsuper)",
+    &[],
+);
 
 // Whose session it is in which database is shown to every role, and nothing else of one that is hidden. Superusers are not
 // counted against limits; a database with the limit -2 is a half-dropped one.
@@ -56,7 +67,7 @@ static ROW: Statement = Statement::new(
       )
       SELECT COALESCE(w.percent, 0) AS value,
              CASE
-                 WHEN w.name IS NULL THEN 'No database and no role with a limit has a connection.'
+                 WHEN w.name IS NULL THEN $1
                  ELSE pg_catalog.format('The %s %I has %s of the %s connections that it may have.', w.kind, w.name, w.used, w.size)
              END AS meaning,
              CASE WHEN w.name IS NOT NULL THEN pg_catalog.format(
@@ -66,5 +77,13 @@ static ROW: Statement = Statement::new(
                          ORDER BY f.percent DESC, f.kind, f.name) FROM fullest AS f) AS subjects
       FROM (VALUES (1)) AS one (n)
       LEFT JOIN worst AS w ON true",
-    &[],
+    &[pg_sys::TEXTOID],
 );
+
+/// The limit that is nearest.
+fn measure(connection: &Connection) -> Option<Measure> {
+    if connection.run(&ANY, &[]).first().is_some_and(|row| row.boolean(1)) {
+        return Measure::of_answer(connection, &ROW, &[&NONE]);
+    }
+    Some(Measure { value: Some(0.0), meaning: Some(NONE.to_owned()), ..Measure::default() })
+}

@@ -54,8 +54,7 @@ static ROW: Statement = Statement::new(
                          pg_catalog.string_agg(p.place, ', ' ORDER BY p.place))
               FROM place AS p
               WHERE p.percent IS NULL
-              HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0) AS reason,
-             NULL::pg_catalog.text AS reveal
+              HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0) AS reason
       FROM (SELECT 1) AS one
       LEFT JOIN fullest AS f ON true",
     &[pg_sys::TEXTARRAYOID, pg_sys::FLOAT8ARRAYOID, pg_sys::INT8ARRAYOID],

@@ -73,11 +73,7 @@ static ROW: Statement = Statement::new(
              pg_catalog.format('DROP INDEX CONCURRENTLY %s; -- takes the table''s owner', w.index_name) AS remedy,
              (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(d) ORDER BY d.bytes DESC, d.index_name)
               FROM (SELECT u.index_name, u.equals, u.table_name, u.bytes FROM duplicate AS u
-                    ORDER BY u.bytes DESC, u.index_name LIMIT 20) AS d) AS subjects,
-             NULL::text AS reason,
-             NULL::text AS reveal,
-             NULL::text AS culprit,
-             NULL::jsonb AS memory
+                    ORDER BY u.bytes DESC, u.index_name LIMIT 20) AS d) AS subjects
       FROM (VALUES (1)) AS one (n)
       LEFT JOIN worst AS w ON true",
     &[pg_sys::JSONBOID, pg_sys::FLOAT8OID],

@@ -32,9 +32,7 @@ static ROW: Statement = Statement::new(
                      pg_catalog.string_agg(o.name, ', ' ORDER BY o.name))
              END AS meaning,
              pg_catalog.format('ALTER SYSTEM SET %s = on; -- then SELECT pg_reload_conf();', pg_catalog.min(o.name)) AS remedy,
-             pg_catalog.jsonb_agg(o.name ORDER BY o.name) AS subjects,
-             NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
+             pg_catalog.jsonb_agg(o.name ORDER BY o.name) AS subjects
       FROM off AS o",
     &[],
 );

@@ -72,11 +72,7 @@ static ROW: Statement = Statement::new(
              pg_catalog.format('CREATE INDEX CONCURRENTLY ON %s (%s); -- takes the table''s owner', w.table_name, w.columns) AS remedy,
              (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(b) ORDER BY b.row_count DESC, b.key_name)
               FROM (SELECT m.key_name, m.table_name, m.referred, m.columns, m.row_count, m.deleted FROM named AS m
-                    ORDER BY m.row_count DESC, m.key_name LIMIT 20) AS b) AS subjects,
-             NULL::text AS reason,
-             NULL::text AS reveal,
-             NULL::text AS culprit,
-             NULL::jsonb AS memory
+                    ORDER BY m.row_count DESC, m.key_name LIMIT 20) AS b) AS subjects
       FROM (VALUES (1)) AS one (n)
       LEFT JOIN worst AS w ON true",
     &[pg_sys::JSONBOID, pg_sys::FLOAT8OID],

@@ -57,11 +57,7 @@ static ROW: Statement = Statement::new(
              END AS remedy,
              (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(i) ORDER BY i.bytes DESC, i.index_name)
               FROM (SELECT v.index_name, v.table_name, v.is_written, v.bytes FROM invalid AS v
-                    ORDER BY v.bytes DESC, v.index_name LIMIT 20) AS i) AS subjects,
-             NULL::text AS reason,
-             NULL::text AS reveal,
-             NULL::text AS culprit,
-             NULL::jsonb AS memory
+                    ORDER BY v.bytes DESC, v.index_name LIMIT 20) AS i) AS subjects
       FROM (VALUES (1)) AS one (n)
       LEFT JOIN worst AS w ON true",
     &[pg_sys::JSONBOID, pg_sys::FLOAT8OID],

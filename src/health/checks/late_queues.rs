@@ -1,6 +1,6 @@
 //! Queues whose jobs wait for longer than they may.
 
-use super::oldest_ready_job;
+use super::oldest_ready_job::{self, Of};
 use crate::health::check::{Check, Direction, Run, Status};
 
 pub const CHECK: Check = Check {
@@ -17,5 +17,5 @@ pub const CHECK: Check = Check {
             paused does not count; one without a target is told of by oldest_ready_job.",
     advice: "Start workers for that queue, or more of them: the check says how many of its jobs run and, preloaded, when \
              somebody last looked for more. Or give it a target that it can keep.",
-    run: Run::Fast(|connection| oldest_ready_job::measure(connection, true)),
+    run: Run::Jobs(|figures| oldest_ready_job::measure(figures, Of::QueuesWithTarget)),
 };

@@ -2,9 +2,9 @@
 //! nobody; those that would take long are slow ones, which are made in the background.
 //!
 //! A check's statement answers one row of `value` (double precision), `meaning`, `remedy`, `subjects` (jsonb), `reason`,
-//! `reveal` and, where a single one is to blame, `culprit`. It reads with the rights of whoever asks: our tables by way of
-//! views and functions that the level `monitor` may use. A row without a value and with a meaning says that there is nothing
-//! to be measured here.
+//! `reveal` and, where a single one is to blame, `culprit`; columns at the end that are always NULL are left out. It reads with
+//! the rights of whoever asks: our tables by way of views and functions that the level `monitor` may use. A row without a
+//! value and with a meaning says that there is nothing to be measured here.
 
 use super::check::Check;
 
@@ -44,6 +44,7 @@ checks! {
     archiver,
     wraparound,
     freeze_age,
+    synchronous_standbys,
     recovery_paused,
     replication_delay,
     replication_backlog,
@@ -52,6 +53,7 @@ checks! {
     rollbacks,
     temp_files,
     cache_hits,
+    wait_events,
     requested_checkpoints,
     rescued_jobs,
     unworked_jobs,

@@ -32,10 +32,7 @@ static ROW: Statement = Statement::new(
                  ELSE pg_catalog.format('Upkeep has made no partition; jobs that ended have been waiting for it since %s.',
                      pg_catalog.to_jsonb(p.waiting_since) OPERATOR(pg_catalog.#>>) '{}')
              END AS meaning,
-             'SELECT foreman.maintain();' AS remedy,
-             NULL::pg_catalog.jsonb AS subjects,
-             NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
+             'SELECT foreman.maintain();' AS remedy
       FROM foreman.partition_outlook AS p",
     &[],
 );

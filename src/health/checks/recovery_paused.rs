@@ -30,10 +30,7 @@ static ROW: Statement = Statement::new(
                  WHEN s.state IS NULL THEN 'this server is no standby'
                  ELSE pg_catalog.format('The replay is %s.', s.state)
              END AS meaning,
-             'SELECT pg_wal_replay_resume();' AS remedy,
-             NULL::pg_catalog.jsonb AS subjects,
-             NULL::pg_catalog.text AS reason,
-             NULL::pg_catalog.text AS reveal
+             'SELECT pg_wal_replay_resume();' AS remedy
       FROM standby AS s",
     &[],
 );

@@ -125,9 +125,7 @@ static ROW: Statement = Statement::new(
              CASE
                  WHEN h.unseen IS NOT NULL THEN pg_catalog.format('GRANT SELECT ON SEQUENCE %s TO %I;', h.unseen, CURRENT_USER)
                  WHEN h.locked IS NOT NULL THEN 'SELECT foreman.refresh_health(''sequences'');'
-             END AS reveal,
-             NULL::text AS culprit,
-             NULL::jsonb AS memory
+             END AS reveal
       FROM hidden AS h
       LEFT JOIN worst AS w ON true",
     &[pg_sys::JSONBOID, pg_sys::FLOAT8OID],

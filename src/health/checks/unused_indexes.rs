@@ -52,11 +52,7 @@ static ROW: Statement = Statement::new(
                      pg_catalog.pg_size_pretty((SELECT pg_catalog.sum(u.bytes) FROM unused AS u)))
              END AS meaning,
              pg_catalog.format('DROP INDEX CONCURRENTLY %s; -- takes the table''s owner', w.index_name) AS remedy,
-             (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(l) ORDER BY l.bytes DESC, l.index_name) FROM largest AS l) AS subjects,
-             NULL::text AS reason,
-             NULL::text AS reveal,
-             NULL::text AS culprit,
-             NULL::jsonb AS memory
+             (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(l) ORDER BY l.bytes DESC, l.index_name) FROM largest AS l) AS subjects
       FROM observed AS o
       CROSS JOIN whole AS a
       LEFT JOIN worst AS w ON true",

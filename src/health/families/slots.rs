@@ -15,6 +15,10 @@ pub struct Trouble {
     pub some: &'static str,
 }
 
+// Where there is none, as on most servers, the statement below need not be planned: in a new session that takes 3 ms.
+static ANY: Statement =
+    Statement::new(c"SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots AS s WHERE NOT s.temporary)", &[]);
+
 static WORST: Statement = Statement::new(
     c"WITH slot AS MATERIALIZED (
           SELECT s.slot, s.kind, s.database, s.active, s.retained_bytes,
@@ -61,5 +65,8 @@ static WORST: Statement = Statement::new(
 
 /// How it stands with the slots of which it is so.
 pub fn with(connection: &Connection, trouble: &Trouble) -> Option<Measure> {
-    Measure::of_answer(connection, &WORST, &[&trouble.name, &trouble.none, &trouble.some])
+    if connection.run(&ANY, &[]).first().is_some_and(|row| row.boolean(1)) {
+        return Measure::of_answer(connection, &WORST, &[&trouble.name, &trouble.none, &trouble.some]);
+    }
+    Some(Measure { value: Some(0.0), meaning: Some(trouble.none.to_owned()), ..Measure::default() })
 }

@@ -58,7 +58,7 @@ def wait_for(fact, seconds=20):
 # Checks that find what is so of these clusters and of the machine, or that take a minute to know anything
 UNCHECKED = """
     SELECT foreman.check(foreman.configure_check(name, enabled => false))
-    FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
+    FROM unnest('{durability, disk_space, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits, wait_events,
                   requested_checkpoints, rescued_jobs, unworked_jobs, floor_misses}'::text[]) AS name"""
 
 

@@ -4,7 +4,7 @@ CREATE EXTENSION pg_foreman;
 \pset null (null)
 -- What is so of the cluster and of the machine that this runs on is left out, and so is what takes a minute to be known.
 SELECT count(foreman.check(foreman.configure_check(name, enabled => false))) AS switched_off
-FROM unnest('{durability, disk_space, checksum_failures, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits,
+FROM unnest('{durability, disk_space, checksum_failures, standby_conflicts, deadlocks, rollbacks, temp_files, cache_hits, wait_events,
               requested_checkpoints, rescued_jobs, unworked_jobs, floor_misses}'::text[]) AS name;
 -- Slow checks have not been made yet, and then they are.
 SELECT DISTINCT status, reason, remedy FROM foreman.health_checks AS c
@@ -19,9 +19,10 @@ SELECT foreman.refresh_health('horizon');
 SELECT name, tier, warn, fail, unit, direction, worst, source, enabled, muted_until, note
 FROM foreman.health_thresholds ORDER BY name COLLATE "C";
 
--- Each says when it warns, but for growth, of which nobody else knows what is much; what it is about and what to do; it fails after it has warned, and only where it may.
+-- Each says when it warns, but for growth and waits, of which nobody else knows what is much, and for standbys without which all
+-- commits wait; it says what it is about and what to do; it fails after it has warned, and only where it may.
 SELECT name FROM foreman.health_thresholds
-WHERE (warn IS NULL) <> (name = 'growing_tables') OR (fail IS NOT NULL) <> (worst = 'fail')
+WHERE (warn IS NULL) <> (name = ANY ('{growing_tables, wait_events, synchronous_standbys}')) OR (fail IS NOT NULL) <> (worst = 'fail')
     OR CASE direction WHEN 'above' THEN fail <= warn ELSE fail >= warn END
     OR about !~ '^[A-Z].*\.$' OR advice !~ '^[A-Z].*\.$' OR name !~ '^[a-z_]+$';
 -- Every check has its thresholds, and every threshold its check.
