@@ -131,6 +131,8 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET max_parallel_workers_per_gather = 0
 AS $$
+DECLARE
+    now timestamptz := pg_catalog.clock_timestamp();
 BEGIN
     IF of_roll_up IS NOT NULL THEN
         RETURN QUERY
@@ -142,11 +144,10 @@ BEGIN
         SELECT j.queue_id,
                pg_catalog.count(*) FILTER (WHERE j.status OPERATOR(pg_catalog.=) 'pending'),
                pg_catalog.count(*) FILTER (WHERE j.status OPERATOR(pg_catalog.=) 'pending'
-                   AND j.ready_at OPERATOR(pg_catalog.>) n.now),
+                   AND j.ready_at OPERATOR(pg_catalog.>) now),
                pg_catalog.count(*) FILTER (WHERE j.status OPERATOR(pg_catalog.=) 'running'),
                pg_catalog.min(j.ready_at) FILTER (WHERE j.status OPERATOR(pg_catalog.=) 'pending')
         FROM foreman.live_job AS j
-        CROSS JOIN (SELECT pg_catalog.clock_timestamp() OFFSET 0) AS n (now)
         GROUP BY j.queue_id;
     END IF;
 END
