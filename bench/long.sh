@@ -6,6 +6,7 @@
 #   ROUNDS (3)           A, B, A, B …; medians are printed     ROUNDS_PINNED (1)    the same where a round takes minutes
 #   SECONDS_EACH (10)    a round of what is short              SECONDS_FREE (60), SECONDS_PINNED (600), SECONDS_AFTER (120)
 #   BACKLOG (10000000), HISTORY (20000000), CALLS (1000000), WAITING (500), IMPORT (100000), DEAD (100000)
+#   MAX_WAL_SIZE (16GB)  so much room WAL takes
 #   RESULTS (bench/results)   where each scenario leaves its table, figures and plots
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../pgrx-config/env.sh"

@@ -61,6 +61,10 @@ def ratio(part, whole):
     return f"{part / whole:8.2f}x" if whole and whole == whole else " " * 8 + "-"
 
 
+def whole(number):
+    return f"{number:.0f}" if number == number else "-"
+
+
 def print_table(found, labels, window):
     by_hand = max((figure[2] for who, figure in found.items() if who.startswith("hand_")), default=float("nan"))
     print(f'{"":26} {"before":>9} {f"first {window:g} s":>9} {"last min":>9} {"to first":>9} {"to before":>9}'
@@ -70,7 +74,7 @@ def print_table(found, labels, window):
         # Events of a log are not claims.
         to_hand = "-" if who == "pgq" else ratio(last, by_hand)
         print(f"{labels[who]:26} {before:9.0f} {first:9.0f} {last:9.0f} {ratio(last, first)} {ratio(last, before)}"
-              f" {to_hand:>10} {after:>10} {pages[1]:13.0f} {pages[2]:9.0f}")
+              f" {to_hand:>10} {after:>10} {whole(pages[1]):>13} {whole(pages[2]):>9}")
     print("to by hand: to the best one by hand in that minute; back after: until 90 % of the rate before; pages: looked at by a")
     print("transaction, whatever else the machine has to do")
 

@@ -8,7 +8,7 @@ scratch=$(mktemp -d)
 declare -A host
 
 # Durable, as a server that matters is, and roomy enough that a checkpoint seldom falls into a round. 500 sessions wait.
-settings=("fsync = on" "full_page_writes = on" "shared_buffers = '1GB'" "max_wal_size = '16GB'"
+settings=("fsync = on" "full_page_writes = on" "shared_buffers = '1GB'" "max_wal_size = '${MAX_WAL_SIZE:-16GB}'"
     "checkpoint_timeout = '1h'" "maintenance_work_mem = '512MB'" "autovacuum_naptime = '10s'" "max_connections = 700"
     "max_prepared_transactions = 2")
 # As on a server that has been up for ten minutes.

@@ -121,11 +121,14 @@ impl Figures {
 
     /// Reads live jobs and those that ended each for itself.
     fn read_apart(&mut self) {
-        let (live, ended) = (lines(true, false), lines(false, true));
-        let mut added = |lines: Result<Vec<Line>, Error>| lines.map(|lines| self.add(lines)).err().map(Missing::of);
-        let missing = (added(live), added(ended));
-        self.live_missing = missing.0.or(self.live_missing.take());
-        self.ended_missing = missing.1.or(self.ended_missing.take());
+        match lines(true, false) {
+            Ok(lines) => self.add(lines),
+            Err(error) => self.live_missing = Some(Missing::of(error)),
+        }
+        match lines(false, true) {
+            Ok(lines) => self.add(lines),
+            Err(error) => self.ended_missing = Some(Missing::of(error)),
+        }
         self.as_of = None;
     }
 
@@ -133,8 +136,12 @@ impl Figures {
         for line in lines {
             if line.part == "source" {
                 self.as_of = Some(line.text);
-                self.live_missing = (line.number != 0).then_some(Missing::TakesLong);
-                self.ended_missing = (line.other != 0).then_some(Missing::TakesLong);
+                if line.number != 0 {
+                    self.live_missing = Some(Missing::TakesLong);
+                }
+                if line.other != 0 {
+                    self.ended_missing = Some(Missing::TakesLong);
+                }
                 continue;
             }
             let queue = self.queues.entry(line.id).or_default();
