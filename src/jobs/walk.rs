@@ -57,9 +57,9 @@ fn scan(rows: &Rows) -> Option<Scan<'_>> {
     rows.scan(c"live_job_ready", &[column::QUEUE_ID, column::PRIORITY, column::READY_AT, column::ID])
 }
 
-/// Begins a walk anew, from one place to another, inclusive.
+/// Begins a walk anew, from one place to another, inclusive; `step_to` ends it there.
 fn start(scan: &mut Scan, queue: i32, priority: usize, from: Position, to: Position) {
-    let [from, to] = [Key::place_from(from.at, from.id), Key::place_to(to.at, to.id)];
+    let [from, to] = [Key::place_from(from.at, from.id), Key::place_to(to.at, i64::MAX)];
     scan.start(&[Key::integer(queue), Key::smallint(priority as i16), from, to]);
 }
 
@@ -80,12 +80,7 @@ fn look_back(rows: &Rows, mut window: Window, queue: i32, now: i64) -> Option<()
 /// Walks through what is passed over, for as long as the window lasts.
 fn through_hidden(scan: &mut Scan, window: &mut Window, stretch: &Stretch, now: i64) -> Go {
     let (mut entries, mut later) = (0_u32, 0);
-    loop {
-        let step = scan.step();
-        if step == Step::End {
-            break;
-        }
-        let place = place(scan, step);
+    while let Some((step, place)) = step_to(scan, stretch.to) {
         if place.at > now {
             later += 1;
             if step == Step::Row || later >= MAX_LATER {
@@ -115,12 +110,16 @@ fn through_hidden(scan: &mut Scan, window: &mut Window, stretch: &Stretch, now: 
     Go::On
 }
 
-/// Where the entry is that a walk stands at.
-fn place(scan: &Scan, step: Step) -> Position {
-    match step {
+/// The next entry up to a place, and where it is. The index is asked for more, all of the moment of that place: by itself it
+/// does not stop at the id, but reads on through all that became ready at the same moment, which may be millions.
+fn step_to(scan: &mut Scan, to: Position) -> Option<(Step, Position)> {
+    let step = scan.step();
+    let place = match step {
         Step::Row => Position { at: scan.bigint(column::READY_AT), id: scan.bigint(column::ID) },
-        Step::Unseen | Step::End => Position { at: scan.entry(2), id: scan.entry(3) },
-    }
+        Step::Unseen => Position { at: scan.entry(2), id: scan.entry(3) },
+        Step::End => return None,
+    };
+    (place <= to).then_some((step, place))
 }
 
 /// Whether the job that a walk stands at is pending. The index has no others, unless somebody has made it anew without its
@@ -209,12 +208,10 @@ impl Walk<'_> {
     fn range(&mut self, scan: &mut Scan, range: &Range, meet: Meet) -> Go {
         let mut track = Track::of(range);
         let go = loop {
-            let step = scan.step();
-            if step == Step::End {
+            let Some((step, place)) = step_to(scan, range.to) else {
                 track.has_ended(range);
                 break Go::On;
-            }
-            let place = place(scan, step);
+            };
             if place.at > self.now {
                 if self.is_found_later(step, place) {
                     break Go::On;

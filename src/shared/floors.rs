@@ -30,7 +30,7 @@ const FEW: u32 = 64;
 const PAUSE: i64 = 20;
 /// Microseconds after which a look that goes some way below leaves the rest to windows: a million jobs may have become ready
 /// at the same moment.
-const LASTS: i64 = 10_000;
+const LASTS: i64 = 5_000;
 /// Microseconds that it waits at most.
 const MAX_PAUSE: i64 = 600_000_000;
 /// Microseconds that a floor may have fallen behind what was saved of it: as many dead entries are walked once, and what was

@@ -169,6 +169,32 @@ fn without_preload_what_became_ready_at_one_moment_is_looked_through_in_moments_
     read_some_each(dead, first, &read);
 }
 
+/// What waits since the same moment behind the floor is read by no claim, in whatever look below it.
+#[test]
+fn jobs_that_wait_since_one_moment_cost_a_claim_nothing() {
+    for cluster in [Cluster::shared(), Cluster::preloaded()] {
+        let db = cluster.database();
+        let mut session = db.session();
+        create(&mut session);
+        session.run(&format!(
+            "INSERT INTO foreman.live_job (id, run_at, ready_at, created_at, queue_id, max_attempts, priority, payload, metadata)
+             SELECT nextval('foreman.job_id_seq'), t, t, t, q.id, 25, 5, '{{}}', '{{}}'
+             FROM foreman.queue AS q, generate_series(1, {DEAD}) AS n, (SELECT now() - interval '2 h' AS t) AS c
+             WHERE q.name = 'q'"
+        ));
+        session.run("VACUUM ANALYZE foreman.live_job");
+        pages(&mut session);
+        let read: Vec<i64> = (0..200)
+            .map(|_| {
+                thread::sleep(Duration::from_millis(10));
+                pages(&mut session)
+            })
+            .collect();
+        let most = read.into_iter().max().expect("some");
+        assert!(most < 200, "one claim read {most} pages");
+    }
+}
+
 /// No claim but the first has read most of the pages that hold what is dead.
 fn read_some_each(dead: i64, first: i64, read: &[i64]) {
     let (all, most) = (read.iter().sum::<i64>(), read.iter().max().expect("some"));
