@@ -232,6 +232,8 @@ fn a_table_of_ours_that_is_locked_costs_a_probe_a_moment_and_only_what_is_read_f
     for (table, unknown, stats, warns) in [
         ("live_job", "oldest_ready_job,overdue_leases", false, ""),
         ("finished_day", "failed_jobs,partitions_ahead", false, ""),
+        // Then nobody knows whether a queue has a target.
+        ("queue", "failed_jobs,late_queues,oldest_ready_job", false, ""),
         // The built-in thresholds are in force then, which nobody is to take for those configured.
         ("health_threshold", rates, true, "durability"),
     ] {

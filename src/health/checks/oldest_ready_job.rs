@@ -77,6 +77,9 @@ impl Waiting<'_> {
 
 /// Of the queues that have a target of their own, or of the others.
 pub fn measure(figures: &Figures, of: Of) -> Measure {
+    if let Some(missing) = figures.queues_missing() {
+        return missing.told();
+    }
     let is_meant = |queue: &&OfQueue| queue.target.is_some() == (of == Of::QueuesWithTarget);
     if of == Of::QueuesWithTarget && !figures.queues().any(|queue| is_meant(&queue)) {
         return Measure { meaning: Some("no queue has a target of its own".to_owned()), ..Measure::default() };

@@ -159,6 +159,14 @@ impl Figures {
         self.as_of.is_some()
     }
 
+    /// Why it is not even known which queues there are, where neither part could be read.
+    pub fn queues_missing(&self) -> Option<&Missing> {
+        match (&self.live_missing, &self.ended_missing) {
+            (Some(missing @ Missing::Failed(_)), Some(Missing::Failed(_))) => Some(missing),
+            _ => None,
+        }
+    }
+
     /// The queues that there are.
     pub fn queues(&self) -> impl Iterator<Item = &OfQueue> {
         self.queues.values().filter(|queue| !queue.name.is_empty())
