@@ -132,6 +132,7 @@ impl Rows {
                 keys: ScanKeys::default(),
                 changed: None,
                 label: None,
+                passed: 0,
             })
         }
     }
@@ -182,6 +183,16 @@ pub struct Scan<'r> {
     changed: Option<*mut pg_sys::TupleTableSlot>,
     /// A label that was asked for: the column, the text, the value.
     label: Option<(usize, &'static CStr, Option<pg_sys::Datum>)>,
+    passed: u64,
+}
+
+/// Pages that the way from an index's root to an entry may take, and its neighbour.
+const WAY_DOWN: u64 = 4;
+
+/// Pages that this process has looked at so far.
+fn pages_read() -> u64 {
+    // SAFETY: a counter of this process's own, which no other thread writes.
+    unsafe { (pg_sys::pgBufferUsage.shared_blks_hit + pg_sys::pgBufferUsage.shared_blks_read) as u64 }
 }
 
 impl Scan<'_> {
@@ -208,7 +219,10 @@ impl Scan<'_> {
         let Some(scan) = self.scan else { return Step::End };
         // SAFETY: the walk has begun; the slot is of the table's kind.
         unsafe {
-            if pg_sys::index_getnext_tid(scan, pg_sys::ScanDirection::ForwardScanDirection).is_null() {
+            let before = pages_read();
+            let is_end = pg_sys::index_getnext_tid(scan, pg_sys::ScanDirection::ForwardScanDirection).is_null();
+            self.passed += (pages_read() - before).saturating_sub(WAY_DOWN);
+            if is_end {
                 return Step::End;
             }
             if !pg_sys::index_fetch_heap(scan, self.slot) {
@@ -217,6 +231,11 @@ impl Scan<'_> {
             pg_sys::slot_getsomeattrs_int(self.slot, (*(*self.slot).tts_tupleDescriptor).natts);
             Step::Row
         }
+    }
+
+    /// Pages of the index that steps have passed over: the server does not show entries that it knows to be dead for all.
+    pub fn passed(&self) -> u64 {
+        self.passed
     }
 
     /// A `timestamptz` or `bigint` column of the index, by its number from 0, of the entry that the walk stands at. Only

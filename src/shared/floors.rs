@@ -25,7 +25,7 @@ const KEPT: i64 = 60_000_000;
 const LOOKS_BACK: [i64; 3] = [i64::MAX, 10_000_000, 1_000_000];
 /// Dead entries that such a look may come by as often as it likes; with more of them it waits for so many times what it has
 /// taken.
-const FEW: u32 = 64;
+const FEW: u64 = 64;
 /// As above.
 const PAUSE: i64 = 20;
 /// Microseconds after which a look that goes some way below leaves the rest to windows: a million jobs may have become ready
@@ -140,9 +140,9 @@ impl Entry {
     }
 
     /// Such a look is over that came by so many dead entries. The shorter ones were part of it.
-    fn has_looked_below(&mut self, which: usize, dead: u32, began: i64) {
+    fn has_looked_below(&mut self, which: usize, dead: u64, began: i64) {
         if which == 0 {
-            self.back.passes_over(dead.into());
+            self.back.passes_over(dead);
         }
         let now = xact::clock();
         let pause = if dead < FEW { 0 } else { ((now - began) * PAUSE).clamp(0, MAX_PAUSE) };
@@ -330,7 +330,7 @@ impl View {
     }
 
     /// Tells that the walk is over, and how many dead entries it came by.
-    pub fn is_done(&self, dead: u32) {
+    pub fn is_done(&self, dead: u64) {
         if let Some(which) = self.below {
             with_entry(self.key, |entry| entry.has_looked_below(which, dead, self.began));
         }

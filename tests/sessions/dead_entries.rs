@@ -169,6 +169,24 @@ fn without_preload_what_became_ready_at_one_moment_is_looked_through_in_moments_
     read_some_each(dead, first, &read);
 }
 
+/// Entries that the index knows to be dead it does not show, so that nothing but their pages tells of them.
+#[test]
+fn without_preload_what_was_done_since_the_last_vacuum_is_walked_through_now_and_then() {
+    let cluster = Cluster::start(&["autovacuum = off"]);
+    let db = cluster.database();
+    let (mut session, mut old) = (db.session(), db.session());
+    bury_but(&mut session, &mut old, 200, "1 ms");
+    old.run("COMMIT");
+    // The index learns that they are dead for all; this session knows already that they are many.
+    pages(&mut session);
+    let mut session = db.session();
+    let read: Vec<i64> = (0..100).map(|_| pages(&mut session)).collect();
+    let walk: i64 = session.one("SELECT pg_relation_size('foreman.live_job_ready') / 8192", &[]);
+    let (all, most) = (read.iter().sum::<i64>(), read.iter().max().expect("some"));
+    println!("100 claims read {all} pages, one of them {most}; the index has {walk}");
+    assert!(all < 100 * walk / 4, "100 claims read {all} pages, where each could walk through the {walk} of the index");
+}
+
 /// What waits since the same moment behind the floor is read by no claim, in whatever look below it.
 #[test]
 fn jobs_that_wait_since_one_moment_cost_a_claim_nothing() {

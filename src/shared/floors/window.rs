@@ -160,9 +160,9 @@ impl Window {
         self.place = place.next();
     }
 
-    /// It can't be seen, or is of no use.
-    pub fn passes(&mut self) {
-        self.dead += 1;
+    /// So many can't be seen, or are of no use.
+    pub fn passes(&mut self, dead: u64) {
+        self.dead += dead;
     }
 
     /// It is a job that could be taken.
