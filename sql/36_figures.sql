@@ -162,7 +162,8 @@ CREATE FUNCTION foreman.uncounted_figures(since timestamptz) RETURNS TABLE (
     queue_id integer,
     status foreman.job_status,
     ended_from timestamptz,
-    jobs bigint
+    jobs bigint,
+    jobs_since bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -184,16 +185,16 @@ BEGIN
     IF tables IS NOT NULL THEN
         RETURN QUERY EXECUTE pg_catalog.format(
             'SELECT j.queue_id, j.status, pg_catalog.date_bin(''15 minutes'', j.finished_at, ''2000-01-01 00:00Z''),
-                    pg_catalog.count(*)
+                    pg_catalog.count(*),
+                    pg_catalog.count(*) FILTER (WHERE $1 IS NULL OR j.finished_at OPERATOR(pg_catalog.>=) $1)
              FROM (%s) AS j
-             WHERE $1 IS NULL OR j.finished_at OPERATOR(pg_catalog.>=) $1
              GROUP BY 1, 2, 3', tables)
         USING since;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION foreman.uncounted_figures(timestamptz) IS
-    'The jobs that have ended since then on days that are not counted yet, counted now.';
+    'The jobs that have ended on days that are not counted yet, and those since then, counted now.';
 
 CREATE FUNCTION foreman.counted_figures(since timestamptz) RETURNS TABLE (
     queue_id integer,
@@ -208,10 +209,15 @@ AS $$
 DECLARE
     first_day date := COALESCE((since AT TIME ZONE 'UTC')::date, '-infinity');
     first_hour integer := COALESCE(EXTRACT(hour FROM since AT TIME ZONE 'UTC'), 0);
-    not_added xid8 := foreman.changes_from();
+    not_added xid8;
     days date[] := ARRAY(
         SELECT d.day FROM foreman.finished_days AS d WHERE d.is_counted AND d.day OPERATOR(pg_catalog.>=) first_day);
 BEGIN
+    -- Also spares a new session the planning of what follows.
+    IF pg_catalog.cardinality(days) OPERATOR(pg_catalog.=) 0 THEN
+        RETURN;
+    END IF;
+    not_added := foreman.changes_from();
     RETURN QUERY
     SELECT f.queue_id, f.status, f.jobs
     FROM foreman.finished_count AS f
@@ -232,10 +238,12 @@ $$;
 COMMENT ON FUNCTION foreman.counted_figures(timestamptz) IS
     'The jobs that have ended since then (the full hour) on days that are over and counted.';
 
+-- Both at once, since who asks for health wants both, and counting what is not rolled up is most of what they cost.
 CREATE FUNCTION foreman.ended_figures(of_roll_up bigint, since timestamptz) RETURNS TABLE (
     queue_id integer,
     status foreman.job_status,
-    jobs bigint
+    jobs bigint,
+    jobs_since bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -244,21 +252,24 @@ SET max_parallel_workers_per_gather = 0
 AS $$
 BEGIN
     IF of_roll_up IS NULL THEN
-        RETURN QUERY SELECT u.queue_id, u.status, u.jobs FROM foreman.uncounted_figures(since) AS u;
+        RETURN QUERY SELECT u.queue_id, u.status, u.jobs, u.jobs_since FROM foreman.uncounted_figures(since) AS u;
+        RETURN QUERY
+        SELECT c.queue_id, c.status, c.jobs, CASE WHEN since IS NULL THEN c.jobs ELSE 0 END
+        FROM foreman.counted_figures(NULL) AS c;
     ELSE
         RETURN QUERY
-        SELECT r.queue_id, r.status, r.jobs
+        SELECT r.queue_id, r.status, r.jobs,
+               CASE WHEN r.ended_from OPERATOR(pg_catalog.>=) COALESCE(since, '-infinity') THEN r.jobs ELSE 0 END
         FROM foreman.roll_up_ended AS r
-        WHERE r.roll_up OPERATOR(pg_catalog.=) of_roll_up
-          AND r.ended_from OPERATOR(pg_catalog.>=) COALESCE(since, '-infinity');
+        WHERE r.roll_up OPERATOR(pg_catalog.=) of_roll_up;
     END IF;
-    IF of_roll_up IS NULL OR since IS NOT NULL THEN
-        RETURN QUERY SELECT c.queue_id, c.status, c.jobs FROM foreman.counted_figures(since) AS c;
+    IF since IS NOT NULL THEN
+        RETURN QUERY SELECT c.queue_id, c.status, 0::bigint, c.jobs FROM foreman.counted_figures(since) AS c;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION foreman.ended_figures(bigint, timestamptz) IS
-    'The jobs of each queue that have ended since then, or ever (NULL), as they were rolled up or as they are now.';
+    'The jobs of each queue that have ended ever, and those since then (NULL: all), as they were rolled up or as they are now; several rows of each.';
 
 CREATE FUNCTION foreman.figures_since(at timestamptz, of_roll_up bigint) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY DEFINER

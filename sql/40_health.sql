@@ -106,15 +106,18 @@ WHERE a.backend_type OPERATOR(pg_catalog.=) 'client backend'
 COMMENT ON VIEW foreman.client_sessions IS
     'The client sessions, with ages in seconds and the statement that ends what each does. Never a query''s text.';
 
+-- reserved_connections is there from 16 on.
+CREATE VIEW foreman.connection_slots AS
+SELECT pg_catalog.current_setting('max_connections')::bigint
+           OPERATOR(pg_catalog.-) pg_catalog.current_setting('superuser_reserved_connections')::bigint
+           OPERATOR(pg_catalog.-) COALESCE(pg_catalog.current_setting('reserved_connections', true), '0')::bigint
+           AS size;
+COMMENT ON VIEW foreman.connection_slots IS 'How many connections ordinary roles can have.';
+
 -- The pool is the server's own slots: those that an ordinary role can get are its size, and whoever exceeds them sits
--- in a reserved one. reserved_connections is there from 16 on.
+-- in a reserved one.
 CREATE VIEW foreman.connection_pool AS
-WITH slots AS (
-    SELECT pg_catalog.current_setting('max_connections')::bigint
-               OPERATOR(pg_catalog.-) pg_catalog.current_setting('superuser_reserved_connections')::bigint
-               OPERATOR(pg_catalog.-) COALESCE(pg_catalog.current_setting('reserved_connections', true), '0')::bigint
-               AS size
-), taken AS (
+WITH taken AS (
     SELECT pg_catalog.count(*) FILTER (WHERE s.is_visible) AS used,
            pg_catalog.min(s.hidden_because) FILTER (WHERE NOT s.is_visible) AS hidden_because,
            pg_catalog.min(s.reveal) FILTER (WHERE NOT s.is_visible) AS reveal
@@ -127,7 +130,7 @@ SELECT s.size,
        100.0::double precision OPERATOR(pg_catalog.*) t.used OPERATOR(pg_catalog./) s.size AS utilization_percent,
        t.hidden_because,
        t.reveal
-FROM slots AS s
+FROM foreman.connection_slots AS s
 CROSS JOIN taken AS t;
 COMMENT ON VIEW foreman.connection_pool IS
     'The server''s connection slots as a pool. Where hidden_because is not NULL, checked_out is only what the role may see.';
@@ -251,9 +254,9 @@ WITH source AS MATERIALIZED (
     CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
 ), ended AS MATERIALIZED (
     SELECT f.queue_id,
-           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
+           COALESCE(pg_catalog.sum(f.jobs_since) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint
                AS completed,
-           COALESCE(pg_catalog.sum(f.jobs) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed
+           COALESCE(pg_catalog.sum(f.jobs_since) FILTER (WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed
     FROM source AS s
     CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
         pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f

@@ -25,7 +25,7 @@ WITH function_level (level, name) AS (
 ), relation_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),
-        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'client_sessions'), ('monitor', 'connection_pool'),
+        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'client_sessions'), ('monitor', 'connection_pool'), ('monitor', 'connection_slots'),
         ('monitor', 'health_threshold'), ('monitor', 'slow_finding'), ('monitor', 'unused_indexes'), ('monitor', 'partition_outlook'), ('monitor', 'queue_names'), ('monitor', 'horizon'), ('monitor', 'horizon_holders'),
         ('monitor', 'lease_outlook'), ('monitor', 'blocking'), ('monitor', 'queue_health'),
         ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),

@@ -1,6 +1,8 @@
 //! What a check is, and how what it measured is judged.
 
 use super::families::jobs::Figures;
+use super::families::sessions::Sessions;
+use crate::error::Error;
 use crate::pg::datum::Jsonb;
 use crate::pg::document::Member;
 use crate::pg::spi::{Bind, Connection, Row, Statement};
@@ -36,6 +38,8 @@ pub enum Run {
     Fast(fn(&Connection) -> Option<Measure>),
     /// The same of jobs, which are counted once for all such checks.
     Jobs(fn(&Figures) -> Measure),
+    /// The same of client sessions, which are read once for all such checks.
+    Sessions(fn(&Sessions) -> Measure),
     /// Now and then by the background worker, as the extension's owner (`slow.rs`): what goes through all tables, indexes
     /// or sequences. The statement is told what it asked the time before to be remembered, and how many seconds ago that
     /// was; it answers another column more, `memory` (jsonb).
@@ -112,13 +116,18 @@ impl Measure {
     pub fn because(reason: String) -> Measure {
         Measure { reason: Some(reason), ..Measure::default() }
     }
+
+    /// Nothing was measured, for this error.
+    pub fn failed(error: &Error) -> Measure {
+        Measure::because(failure(error))
+    }
 }
 
 impl Run {
     /// As views say it.
     pub fn tier(&self) -> &'static str {
         match self {
-            Run::Fast(_) | Run::Jobs(_) => "fast",
+            Run::Fast(_) | Run::Jobs(_) | Run::Sessions(_) => "fast",
             Run::Slow(_) => "slow",
         }
     }
@@ -174,6 +183,11 @@ pub fn grade(value: f64, warn: Option<f64>, fail: Option<f64>, direction: Direct
     } else {
         Status::Pass
     }
+}
+
+/// Why a check measured nothing that failed.
+pub fn failure(error: &Error) -> String {
+    format!("the check failed with {}: {error}", error.sqlstate())
 }
 
 /// A number as JSON has it, with so many decimals at most.

@@ -10,12 +10,13 @@ pub mod slow;
 pub mod thresholds;
 
 use crate::diagnostics;
+use crate::error::Error;
 use crate::pg::document::Member;
 use crate::pg::spi::{self, Statement};
 use crate::reply::Reply;
 use check::Status;
 use families::jobs::Figures;
-use pgrx::pg_sys;
+use families::sessions::Sessions;
 use run::{Finding, Findings};
 use serde_json::Value;
 
@@ -30,22 +31,11 @@ static SERVER: Statement = Statement::new(
     &[],
 );
 
-static POOL: Statement = Statement::new(
-    c"SELECT pg_catalog.jsonb_build_object(
-          'size', p.size,
-          'checked_in', CASE WHEN p.hidden_because IS NULL THEN p.checked_in END,
-          'checked_out', CASE WHEN p.hidden_because IS NULL THEN p.checked_out END,
-          'overflow', CASE WHEN p.hidden_because IS NULL THEN p.overflow END,
-          'utilization_percent', pg_catalog.round($1::numeric, 2)::double precision,
-          'status', $2)
-      FROM foreman.connection_pool AS p",
-    &[pg_sys::FLOAT8OID, pg_sys::TEXTOID],
-);
-
 /// `db_health`: with `detail`, checks that pass tell whom they looked at, too, and calls are told function by function.
 pub fn document(detail: bool) -> Reply {
-    let Findings { list, configured, figures } = run::run();
-    let pool = list.iter().find(|finding| finding.check.name == "connections").and_then(pool);
+    let Findings { list, configured, figures, sessions } = run::run();
+    let connections = list.iter().find(|finding| finding.check.name == "connections");
+    let pool = connections.and_then(|check| pool(sessions.unwrap_or_else(Sessions::read), check));
     let jobs = figures.unwrap_or_else(Figures::read).told();
     let worst = list.iter().filter(|finding| finding.is_alarm()).map(|finding| finding.status).min();
     let is_known = list.iter().all(|finding| finding.status != Status::Unknown);
@@ -74,14 +64,11 @@ pub fn checks() -> Reply {
 }
 
 /// The document's `connection_pool`, by what the check of it says; `None` where it can't be had.
-fn pool(check: &Finding) -> Option<Member> {
-    let answer = run::probe(|| {
-        spi::connect(|connection| {
-            let rows = connection.run(&POOL, &[&check.measure.value, &check.status.word()]);
-            rows.first().and_then(|row| row.jsonb(1))
-        })
-    });
-    answer.ok().flatten().map(Member::Document)
+fn pool(sessions: Result<Sessions, Error>, check: &Finding) -> Option<Member> {
+    let mut members = sessions.ok()?.told();
+    members.push(("utilization_percent", number(check.measure.value)));
+    members.push(("status", Member::Value(check.status.word().into())));
+    Some(Member::Object(members))
 }
 
 /// A number as JSON has it, a whole one without a fraction.

@@ -3,6 +3,7 @@
 use super::check::{Check, Measure, Run, Status, grade};
 use super::checks::CHECKS;
 use super::families::jobs::Figures;
+use super::families::sessions::Sessions;
 use super::samples;
 use super::slow::{self, Kept};
 use super::thresholds::{self, Configured, Thresholds};
@@ -26,6 +27,7 @@ struct Budget {
     /// By checks that failed.
     lost: Duration,
     figures: Option<Figures>,
+    sessions: Option<Result<Sessions, Error>>,
 }
 
 /// What became of a check.
@@ -49,13 +51,15 @@ pub struct Findings {
     pub configured: bool,
     /// What was read of jobs, if a check has looked at them.
     pub figures: Option<Figures>,
+    /// What was read of sessions, if a check has looked at them.
+    pub sessions: Option<Result<Sessions, Error>>,
 }
 
 /// Makes all checks that can be made here.
 pub fn run() -> Findings {
     // The server copies the sessions once a transaction: who polls in one would see the same figures for ever.
     activity::look_anew();
-    let mut budget = Budget { started: Instant::now(), lost: Duration::ZERO, figures: None };
+    let mut budget = Budget { started: Instant::now(), lost: Duration::ZERO, figures: None, sessions: None };
     // Where no background worker takes readings, whoever asks does. Without one, rates are unknown.
     if samples::is_due(process::database()) {
         let _ = probe(samples::take);
@@ -68,7 +72,7 @@ pub fn run() -> Findings {
         CHECKS.iter().map(|check| Finding::of(check, &configured, &mut kept, &mut budget)).collect();
     link(&mut list);
     list.sort_by_key(|finding| (finding.rank(), finding.check.name));
-    Findings { list, configured: is_read, figures: budget.figures }
+    Findings { list, configured: is_read, figures: budget.figures, sessions: budget.sessions }
 }
 
 /// Joins the checks that blame the same one: the first that raises an alarm for it is the cause of the others.
@@ -113,9 +117,12 @@ impl Finding {
         }
         let measure = match check.run {
             Run::Slow(_) => kept.of(check),
-            Run::Fast(_) | Run::Jobs(_) if let Some(reason) = budget.why_spent() => Measure::because(reason),
+            Run::Fast(_) | Run::Jobs(_) | Run::Sessions(_) if let Some(reason) = budget.why_spent() => {
+                Measure::because(reason)
+            }
             Run::Fast(measure) => budget.measured(measure),
             Run::Jobs(measure) => budget.counted(measure),
+            Run::Sessions(measure) => budget.seen(measure),
         };
         Finding::new(check, thresholds, Status::Unknown, measure).judged()
     }
@@ -177,9 +184,22 @@ impl Budget {
             Ok(None) => Measure::because("the server gave no answer".to_owned()),
             Err(error) => {
                 self.lost += took;
-                Measure::because(format!("the check failed with {}: {error}", error.sqlstate()))
+                Measure::failed(&error)
             }
         };
+        Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
+    }
+
+    /// What a check says of sessions: the first such one reads them.
+    fn seen(&mut self, measure: fn(&Sessions) -> Measure) -> Measure {
+        let began = Instant::now();
+        let is_first = self.sessions.is_none();
+        let sessions = self.sessions.get_or_insert_with(Sessions::read);
+        let measured = sessions.as_ref().map_or_else(Measure::failed, measure);
+        let took = began.elapsed();
+        if is_first && sessions.is_err() {
+            self.lost += took;
+        }
         Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
     }
 

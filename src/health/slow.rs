@@ -68,7 +68,7 @@ pub struct SlowCheck {
 pub fn checks() -> impl Iterator<Item = SlowCheck> {
     CHECKS.iter().filter_map(|check| match check.run {
         Run::Slow(statement) => Some(SlowCheck { name: check.name, statement }),
-        Run::Fast(_) | Run::Jobs(_) => None,
+        Run::Fast(_) | Run::Jobs(_) | Run::Sessions(_) => None,
     })
 }
 
@@ -150,7 +150,7 @@ impl SlowCheck {
     pub fn keep_failure(self, error: &Error) {
         let measure = Measure {
             reveal: Some(format!("SELECT foreman.refresh_health('{}');", self.name)),
-            ..Measure::because(format!("the check failed with {}: {error}", error.sqlstate()))
+            ..Measure::failed(error)
         };
         spi::connect(|connection| self.keep(connection, &measure, self.memory(connection).0, Instant::now()));
     }

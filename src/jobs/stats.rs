@@ -23,11 +23,11 @@ static STATS: Statement = Statement::new(
           CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
           WHERE $1 IS NULL OR f.queue_id OPERATOR(pg_catalog.=) $1
       ), done AS (
-          SELECT COALESCE(pg_catalog.sum(f.jobs) FILTER (
+          SELECT COALESCE(pg_catalog.sum(f.jobs_since) FILTER (
                      WHERE f.status OPERATOR(pg_catalog.=) 'completed'), 0)::bigint AS completed,
-                 COALESCE(pg_catalog.sum(f.jobs) FILTER (
+                 COALESCE(pg_catalog.sum(f.jobs_since) FILTER (
                      WHERE f.status OPERATOR(pg_catalog.=) 'failed'), 0)::bigint AS failed,
-                 COALESCE(pg_catalog.sum(f.jobs) FILTER (
+                 COALESCE(pg_catalog.sum(f.jobs_since) FILTER (
                      WHERE f.status OPERATOR(pg_catalog.=) 'cancelled'), 0)::bigint AS cancelled
           FROM source AS s
           CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, s.since) AS f

@@ -288,7 +288,7 @@ fn with_all_our_views_locked_the_call_gives_up_after_half_a_second_and_answers()
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert_eq!((&health["status"], &health["complete"]), (&"healthy".into(), &false.into()), "{health:#}");
     assert_reason(&health, "connections", "55P03");
-    assert_reason(&health, "freeze_age", "500 ms");
+    assert_reason(&health, "replication_backlog", "500 ms");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How much of the server's connection slots is in use.
 
-use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::Statement;
+use crate::health::check::{Check, Direction, Run, Status};
+use crate::health::families::sessions::Sessions;
 
 pub const CHECK: Check = Check {
     name: "connections",
@@ -14,18 +14,5 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "How much of the server's connection slots is in use, of those that ordinary roles can have.",
     advice: "See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server.",
-    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
+    run: Run::Sessions(Sessions::pool),
 };
-
-static ROW: Statement = Statement::new(
-    c"SELECT p.utilization_percent AS value,
-             pg_catalog.format('In use: %s of the %s connections that ordinary roles can have.', p.checked_out, p.size)
-                 AS meaning,
-             'See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server.'
-                 AS remedy,
-             pg_catalog.jsonb_build_object('size', p.size, 'checked_out', p.checked_out, 'overflow', p.overflow) AS subjects,
-             p.hidden_because AS reason,
-             p.reveal
-      FROM foreman.connection_pool AS p",
-    &[],
-);

@@ -1,7 +1,8 @@
 //! Sessions that idle in an open transaction.
 
 use crate::health::check::{Check, Direction, Run, Status};
-use crate::health::families::sessions::{self, Activity};
+use crate::health::families::sessions::{Activity, Session};
+use crate::pg::datum::quoted;
 
 pub const CHECK: Check = Check {
     name: "idle_in_transaction",
@@ -14,12 +15,17 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "For how long another session has been idle in an open transaction. It keeps its locks, and VACUUM from removing dead rows.",
     advice: "End the session by the remedy; have the application commit; set idle_in_transaction_session_timeout.",
-    run: Run::Fast(|connection| sessions::longest(connection, &IDLE)),
+    run: Run::Sessions(|sessions| sessions.longest(&IDLE)),
 };
 
 const IDLE: Activity = Activity {
-    name: "idle",
+    seconds: Session::idle_seconds,
     none: "No session idles in a transaction.",
-    some: "Sessions that idle in a transaction: %1$s. The longest is pid %2$s (application %3$L), for %5$s s. It keeps its locks, \
-           and VACUUM from removing dead rows.",
+    some: |sessions, Session { pid, application, .. }, seconds| {
+        let application = quoted(application);
+        format!(
+            "Sessions that idle in a transaction: {sessions}. The longest is pid {pid} (application {application}), for \
+             {seconds:.1} s. It keeps its locks, and VACUUM from removing dead rows."
+        )
+    },
 };

@@ -1,7 +1,8 @@
 //! The statement that has been running longest.
 
 use crate::health::check::{Check, Direction, Run, Status};
-use crate::health::families::sessions::{self, Activity};
+use crate::health::families::sessions::{Activity, Session};
+use crate::pg::datum::quoted;
 
 pub const CHECK: Check = Check {
     name: "longest_query",
@@ -14,11 +15,17 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "For how long another client session has been running the same statement.",
     advice: "Cancel it by the remedy, or let a dump or a report come to its end; set statement_timeout for the role.",
-    run: Run::Fast(|connection| sessions::longest(connection, &BUSY)),
+    run: Run::Sessions(|sessions| sessions.longest(&BUSY)),
 };
 
 const BUSY: Activity = Activity {
-    name: "query",
+    seconds: |session| session.query_seconds,
     none: "No other session runs a statement.",
-    some: "Other sessions that run a statement: %1$s. The longest is pid %2$s (application %3$L), for %5$s s.",
+    some: |sessions, Session { pid, application, .. }, seconds| {
+        let application = quoted(application);
+        format!(
+            "Other sessions that run a statement: {sessions}. The longest is pid {pid} (application {application}), for \
+             {seconds:.1} s."
+        )
+    },
 };

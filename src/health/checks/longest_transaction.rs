@@ -1,7 +1,8 @@
 //! The oldest transaction of another client session.
 
 use crate::health::check::{Check, Direction, Run, Status};
-use crate::health::families::sessions::{self, Activity};
+use crate::health::families::sessions::{Activity, Session};
+use crate::pg::datum::quoted;
 
 pub const CHECK: Check = Check {
     name: "longest_transaction",
@@ -14,12 +15,17 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "The age of the oldest transaction of another client session. Rows that died since then can't be removed.",
     advice: "Cancel or end it by the remedy, or let a dump or a report come to its end; make long work in smaller transactions.",
-    run: Run::Fast(|connection| sessions::longest(connection, &OPEN)),
+    run: Run::Sessions(|sessions| sessions.longest(&OPEN)),
 };
 
 const OPEN: Activity = Activity {
-    name: "transaction",
+    seconds: |session| session.transaction_seconds,
     none: "No other session has a transaction open.",
-    some: "Other sessions with a transaction open: %1$s. The longest is pid %2$s (application %3$L, %4$s), for %5$s s. Rows that \
-           died since then can't be removed.",
+    some: |sessions, Session { pid, application, state, .. }, seconds| {
+        let application = quoted(application);
+        format!(
+            "Other sessions with a transaction open: {sessions}. The longest is pid {pid} (application {application}, \
+             {state}), for {seconds:.1} s. Rows that died since then can't be removed."
+        )
+    },
 };

@@ -1,7 +1,7 @@
 //! Jobs, by their queues: counted once for all who look at them.
 
 use crate::error::Error;
-use crate::health::check::Measure;
+use crate::health::check::{self, Measure};
 use crate::health::run::probe;
 use crate::jobs::live::LIVE_JOB;
 use crate::pg::document::Member;
@@ -33,15 +33,10 @@ static FIGURES: Statement = Statement::new(
       CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
       WHERE $1 AND NOT s.live_take_long
       UNION ALL
-      SELECT 'last hour', f.queue_id, f.jobs, NULL, NULL, f.status::text
+      SELECT 'ended', f.queue_id, f.jobs, f.jobs_since, NULL, f.status::text
       FROM source AS s
       CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
           pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f
-      WHERE $2 AND NOT s.ended_take_long
-      UNION ALL
-      SELECT 'ever', f.queue_id, f.jobs, NULL, NULL, f.status::text
-      FROM source AS s
-      CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, NULL) AS f
       WHERE $2 AND NOT s.ended_take_long",
     &[pg_sys::BOOLOID, pg_sys::BOOLOID],
 );
@@ -148,8 +143,10 @@ impl Figures {
             match line.part.as_str() {
                 "queue" => (queue.name, queue.is_paused, queue.target) = (line.text, line.number != 0, line.seconds),
                 "live" => (queue.pending, queue.running, queue.oldest) = (line.number, line.other, line.seconds),
-                "last hour" => queue.last_hour.add(&line.text, line.number),
-                _ => queue.ever.add(&line.text, line.number),
+                _ => {
+                    queue.ever.add(&line.text, line.number);
+                    queue.last_hour.add(&line.text, line.other);
+                }
             }
         }
     }
@@ -220,7 +217,7 @@ impl std::iter::Sum for Ended {
 
 impl Missing {
     fn of(error: Error) -> Missing {
-        Missing::Failed(format!("the check failed with {}: {error}", error.sqlstate()))
+        Missing::Failed(check::failure(&error))
     }
 
     /// What a check says.

@@ -1,65 +1,185 @@
-//! Other client sessions, by how long they have been at something.
+//! Client sessions: read once for all who look at them.
 
-use crate::health::check::Measure;
-use crate::pg::spi::{Connection, Statement};
-use pgrx::pg_sys;
+use crate::error::Error;
+use crate::health::check::{Measure, decimals};
+use crate::health::run::probe;
+use crate::pg::document::{self, Member};
+use crate::pg::spi::{self, Row, Statement};
 
-/// At what a session is.
-pub struct Activity {
-    /// As the statement has it: `idle`, `transaction` or `query`.
-    pub name: &'static str,
-    /// What it means that no session is.
-    pub none: &'static str,
-    /// What it means that some are: of their number, the pid, application, state and seconds of the longest.
-    pub some: &'static str,
-}
-
-static LONGEST: Statement = Statement::new(
-    c"WITH other AS MATERIALIZED (
-          SELECT s.pid, s.backend_start, s.database, s.role, s.application, s.state, s.hidden_because, s.reveal, s.remedy,
-                 CASE
-                     WHEN $1 OPERATOR(pg_catalog.=) 'transaction' THEN s.transaction_seconds
-                     WHEN $1 OPERATOR(pg_catalog.=) 'query' THEN s.query_seconds
-                     WHEN s.state OPERATOR(pg_catalog.=) ANY (ARRAY['idle in transaction', 'idle in transaction (aborted)'])
-                         THEN s.state_seconds
-                 END AS exact_seconds
-          FROM foreman.client_sessions AS s
-          WHERE NOT s.is_own
-      ), total AS (
-          SELECT pg_catalog.count(o.exact_seconds) AS sessions,
-                 pg_catalog.min(o.hidden_because) AS reason,
-                 pg_catalog.min(o.reveal) AS reveal
-          FROM other AS o
-      ), oldest AS (
-          SELECT o.pid, o.backend_start, o.database, o.role, o.application, o.state,
-                 pg_catalog.round(o.exact_seconds::numeric, 3) AS seconds, o.remedy
-          FROM other AS o
-          WHERE o.exact_seconds IS NOT NULL
-          ORDER BY o.exact_seconds DESC, o.pid
-          LIMIT 10
-      ), worst AS (
-          SELECT o.pid, o.application, o.state, o.seconds, o.remedy
-          FROM oldest AS o
-          ORDER BY o.seconds DESC, o.pid
-          LIMIT 1
-      )
-      SELECT COALESCE(w.seconds, 0)::double precision AS value,
-             CASE
-                 WHEN w.pid IS NULL THEN $2
-                 ELSE pg_catalog.format($3, t.sessions, w.pid, w.application, w.state, pg_catalog.round(w.seconds, 1))
-             END AS meaning,
-             w.remedy,
-             (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(o) OPERATOR(pg_catalog.-) 'remedy'
-                         ORDER BY o.seconds DESC, o.pid) FROM oldest AS o) AS subjects,
-             t.reason,
-             t.reveal,
-             'pid ' OPERATOR(pg_catalog.||) w.pid::text AS culprit
-      FROM total AS t
-      LEFT JOIN worst AS w ON true",
-    &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID],
+static SESSIONS: Statement = Statement::new(
+    c"SELECT n.size, s.is_own, s.is_visible, s.pid, pg_catalog.to_jsonb(s.backend_start) OPERATOR(pg_catalog.#>>) '{}',
+             s.database, s.role, s.application, s.state, s.transaction_seconds, s.query_seconds, s.state_seconds,
+             s.hidden_because, s.reveal, s.remedy
+      FROM foreman.client_sessions AS s
+      CROSS JOIN foreman.connection_slots AS n",
+    &[],
 );
 
-/// The one that has been at it for the longest.
-pub fn longest(connection: &Connection, activity: &Activity) -> Option<Measure> {
-    Measure::of_answer(connection, &LONGEST, &[&activity.name, &activity.none, &activity.some])
+/// All that the role that asks may see of them.
+#[derive(Debug)]
+pub struct Sessions {
+    /// The connections that ordinary roles can have.
+    slots: i64,
+    list: Vec<Session>,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct Session {
+    /// Whose call this is.
+    is_own: bool,
+    /// Whether it shows more than whose it is.
+    is_visible: bool,
+    pub pid: i32,
+    backend_start: Option<String>,
+    database: Option<String>,
+    role: Option<String>,
+    pub application: String,
+    pub state: String,
+    /// Since its transaction began; none without one.
+    pub transaction_seconds: Option<f64>,
+    /// Since its statement began; none without one.
+    pub query_seconds: Option<f64>,
+    state_seconds: Option<f64>,
+    /// Why something is hidden of it, and the statement that reveals it.
+    hidden: Option<(String, String)>,
+    /// What ends what it does.
+    remedy: Option<String>,
+}
+
+/// At what a session may be.
+pub struct Activity {
+    /// For how many seconds it has been at it.
+    pub seconds: fn(&Session) -> Option<f64>,
+    /// What it means that no session is.
+    pub none: &'static str,
+    /// What it means that so many are, of which this one is the longest, for so many seconds.
+    pub some: fn(usize, &Session, f64) -> String,
+}
+
+/// How many are told of.
+const TOLD: usize = 10;
+
+impl Sessions {
+    /// Reads them.
+    pub fn read() -> Result<Sessions, Error> {
+        probe(|| {
+            spi::connect(|connection| {
+                let rows = connection.run(&SESSIONS, &[]);
+                let slots = rows.first().and_then(|row| row.bigint(1)).unwrap_or_default();
+                Sessions { slots, list: rows.iter().map(|row| Session::of(&row)).collect() }
+            })
+        })
+    }
+
+    /// The other one that has been at it for the longest.
+    pub fn longest(&self, activity: &Activity) -> Measure {
+        let others = || self.list.iter().filter(|session| !session.is_own);
+        let mut at_it: Vec<(&Session, f64)> =
+            others().filter_map(|session| Some((session, (activity.seconds)(session)?))).collect();
+        at_it.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.pid.cmp(&other.0.pid)));
+        let longest = at_it.first().copied();
+        let (reason, reveal) = others().find_map(|session| session.hidden.clone()).unzip();
+        Measure {
+            value: Some(longest.map_or(0.0, |(_, seconds)| seconds)),
+            meaning: Some(longest.map_or_else(
+                || activity.none.to_owned(),
+                |(session, seconds)| (activity.some)(at_it.len(), session, seconds),
+            )),
+            remedy: longest.and_then(|(session, _)| session.remedy.clone()),
+            subjects: document::list(
+                at_it.iter().take(TOLD).map(|(session, seconds)| session.subject(*seconds)).collect(),
+            ),
+            reason,
+            reveal,
+            culprit: longest.map(|(session, _)| format!("pid {}", session.pid)),
+            ..Measure::default()
+        }
+    }
+
+    /// How much of the slots is in use.
+    pub fn pool(&self) -> Measure {
+        let (reason, reveal) = self.hidden().cloned().unzip();
+        let used = self.used();
+        Measure {
+            value: Some(100.0 * used as f64 / self.slots.max(1) as f64),
+            meaning: Some(format!("In use: {used} of the {} connections that ordinary roles can have.", self.slots)),
+            remedy: Some(
+                "See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server."
+                    .to_owned(),
+            ),
+            subjects: Some(document::object(&[
+                ("size", Member::Value(self.slots.into())),
+                ("checked_out", Member::Value(used.into())),
+                ("overflow", Member::Value(self.overflow().into())),
+            ])),
+            reason,
+            reveal,
+            ..Measure::default()
+        }
+    }
+
+    /// The document's `connection_pool` but for its status, which the check of it says.
+    pub fn told(&self) -> Vec<(&'static str, Member)> {
+        let known = |number: i64| Member::Value(self.hidden().is_none().then_some(number).into());
+        vec![
+            ("size", Member::Value(self.slots.into())),
+            ("checked_in", known((self.slots - self.used()).max(0))),
+            ("checked_out", known(self.used())),
+            ("overflow", known(self.overflow())),
+        ]
+    }
+
+    fn used(&self) -> i64 {
+        self.list.iter().filter(|session| session.is_visible).count() as i64
+    }
+
+    fn overflow(&self) -> i64 {
+        (self.used() - self.slots).max(0)
+    }
+
+    /// Why it can't be told how many there are, if it can't.
+    fn hidden(&self) -> Option<&(String, String)> {
+        self.list.iter().filter(|session| !session.is_visible).find_map(|session| session.hidden.as_ref())
+    }
+}
+
+impl Session {
+    fn of(row: &Row<'_>) -> Session {
+        Session {
+            is_own: row.boolean(2),
+            is_visible: row.boolean(3),
+            pid: row.integer(4).unwrap_or_default(),
+            backend_start: row.text(5),
+            database: row.text(6),
+            role: row.text(7),
+            application: row.text(8).unwrap_or_default(),
+            state: row.text(9).unwrap_or_default(),
+            transaction_seconds: row.double(10),
+            query_seconds: row.double(11),
+            state_seconds: row.double(12),
+            hidden: row.text(13).zip(row.text(14)),
+            remedy: row.text(15),
+        }
+    }
+
+    /// For how many seconds it has been idle in its transaction.
+    pub fn idle_seconds(&self) -> Option<f64> {
+        let is_idle = matches!(self.state.as_str(), "idle in transaction" | "idle in transaction (aborted)");
+        self.state_seconds.filter(|_| is_idle)
+    }
+
+    /// As one of a check's subjects.
+    fn subject(&self, seconds: f64) -> Member {
+        let text = |text: &Option<String>| Member::Value(text.as_deref().into());
+        Member::Object(vec![
+            ("pid", Member::Value(self.pid.into())),
+            ("backend_start", text(&self.backend_start)),
+            ("database", text(&self.database)),
+            ("role", text(&self.role)),
+            ("application", Member::Value(self.application.as_str().into())),
+            ("state", Member::Value(self.state.as_str().into())),
+            ("seconds", decimals(seconds, 3)),
+        ])
+    }
 }
