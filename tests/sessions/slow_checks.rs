@@ -211,6 +211,66 @@ fn a_table_that_grows_is_named_from_the_second_measuring_on_where_somebody_has_s
     assert_names(&only_alarm(&mut session, "growing_tables"), "public.t");
 }
 
+/// Waits until so many standbys are connected.
+fn await_standbys(session: &mut Session, number: i64) {
+    let connected = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    wait_until(&format!("{number} standbys"), || session.one::<i64>(connected, &[]) == number);
+}
+
+#[test]
+fn a_standby_without_a_slot_is_missed_for_a_day_and_not_after_a_failover() {
+    let primary = Cluster::start(&[]);
+    let db = primary.database();
+    let mut session = db.session();
+    let status = |session: &mut Session| {
+        refresh(session);
+        check(session, "missing_standbys")["status"].clone()
+    };
+    assert_eq!(status(&mut session), "skipped");
+    session.run("SELECT pg_create_physical_replication_slot('kept')");
+    let reports = primary.standby(&["cluster_name = reports"]);
+    let kept = primary.standby(&["cluster_name = kept", "primary_slot_name = kept"]);
+    await_standbys(&mut session, 2);
+    assert_eq!(status(&mut session), "pass");
+
+    // Its slot is there to be told of.
+    kept.stop("fast");
+    await_standbys(&mut session, 1);
+    assert_eq!(status(&mut session), "pass");
+
+    reports.stop("fast");
+    await_standbys(&mut session, 0);
+    let found = only_alarm(&mut session, "missing_standbys");
+    assert_eq!(found["value"], 1, "{found:#}");
+    assert_names(&found, "reports");
+    reports.start_again();
+    await_standbys(&mut session, 1);
+    assert_eq!(status(&mut session), "pass");
+
+    reports.stop("fast");
+    await_standbys(&mut session, 0);
+    let found = only_alarm(&mut session, "missing_standbys");
+    assert_eq!(session.call("db_health()")["status"], "degraded");
+    remedy(&mut session, &found);
+    assert_eq!(session.call("db_health()")["status"], "healthy");
+    let days_ago = "UPDATE foreman.slow_finding
+                    SET memory = (regexp_replace(memory::text, '\"20[0-9]{2}-', '\"2020-'))::jsonb
+                    WHERE name = 'missing_standbys'";
+    session.run(days_ago);
+    assert_eq!(status(&mut session), "skipped");
+
+    reports.start_again();
+    await_standbys(&mut session, 1);
+    assert_eq!(status(&mut session), "pass");
+    reports.catch_up_with(&primary);
+    primary.stop("fast");
+    let there = reports.existing_database(db.name());
+    let mut session = there.session();
+    assert!(session.one::<bool>("SELECT pg_promote()", &[]));
+    assert_eq!(check(&mut session, "missing_standbys")["status"], "pass");
+    assert_eq!(status(&mut session), "skipped");
+}
+
 /// Makes a table with 20,000 dead rows, which somebody in `idle` still sees.
 fn dead_rows(session: &mut Session, idle: &mut Session) {
     table(session, "orders", 20_000);

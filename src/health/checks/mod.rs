@@ -68,4 +68,5 @@ checks! {
     sequences,
     bloat,
     growing_tables,
+    missing_standbys,
 }
