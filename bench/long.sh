@@ -26,6 +26,7 @@ export PYTHONDONTWRITEBYTECODE=1
     source long/peers.sh
     source long/measure.sh
     source long/pinned.sh
+    source long/vacuum.sh
     source long/latency.sh
     source long/crash.sh
     source long/clients.sh
@@ -60,6 +61,6 @@ install_what_is_missing
 mkdir -p "$results"
 start_servers
 set_up_candidates
-for name in pinned pinned_busy several_queues heartbeats reused_key space backlog history urgent crash clients wal memory idle wake enqueue reads; do
+for name in pinned pinned_busy several_queues heartbeats between_vacuums reused_key space backlog history urgent crash clients wal memory idle wake enqueue reads; do
     if [[ $name =~ $only ]]; then run_scenario "$name"; fi
 done
