@@ -1,5 +1,5 @@
 # Owns what becomes of claims from one vacuum to the next, where nothing keeps vacuum from its work. Sourced by ../long.sh.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2004
 
 # As long as autovacuum lets a table wait by default
 between=60
