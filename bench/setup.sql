@@ -2,7 +2,11 @@
 CREATE EXTENSION pg_foreman;
 CREATE SCHEMA bare;
 CREATE SEQUENCE bare.job_id_seq;
-CREATE TABLE bare.live_job (LIKE foreman.live_job INCLUDING ALL);
+-- Storage parameters are not what LIKE takes over: those of foreman.live_job.
+CREATE TABLE bare.live_job (LIKE foreman.live_job INCLUDING ALL) WITH (
+    fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
 
 CREATE FUNCTION bare.create_job(queue text, payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
