@@ -2,10 +2,11 @@
 # shellcheck shell=bash disable=SC2154,SC2004
 
 counts=(8 16 32 64)
+candidate nothing plain nothing nothing 0 'SELECT 1, no job'
 
 scenario_clients() {
     local sync candidate taking clients round
-    mapfile -t taking < <(taking_part foreman foreman_one foreman_plain hand_move hand_in_place)
+    mapfile -t taking < <(taking_part foreman foreman_one foreman_plain hand_move hand_in_place nothing)
     echo 'claimed and finished one at a time: jobs per second by the number of clients'
     printf '%-26s %5s %9s %9s %9s %9s %16s\n' '' sync "${counts[@]}" 'lowest to first'
     for sync in off on 1ms; do
