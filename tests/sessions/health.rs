@@ -40,6 +40,13 @@ fn exactly_75_percent_is_degraded_exactly_90_still_is_and_more_is_unhealthy() {
         let warned = health["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty());
         assert_eq!(warned, status != "healthy", "{health:#}");
     }
+    // A role that sees no more of sessions than that they are there can't tell clients from parallel workers.
+    let role = format!("role_{}", db.name());
+    asking.run(&format!("CREATE ROLE {role}"));
+    asking.call(&format!("grant_access('{role}', 'monitor')")).succeeded();
+    asking.run(&format!("SET ROLE {role}"));
+    let told: String = asking.one("SELECT status FROM foreman.health_checks WHERE name = 'connections'", &[]);
+    assert_eq!(told, "unknown");
 }
 
 /// The checks whose text names the process.
@@ -137,6 +144,26 @@ fn a_session_that_idles_in_its_transaction_is_measured() {
         let seconds = asking.query_opt(age, &[&pid]).expect("the view can be read").map(|row| row.get(0));
         seconds.is_some_and(|seconds: f64| seconds >= 1.0)
     });
+    // An error leaves it idle in a transaction that can only be rolled back, and is as much in the way.
+    idle.batch_execute("SELECT 1 / 0").expect_err("a division by zero");
+    assert!(asking.query_opt(age, &[&pid]).expect("the view can be read").is_some());
+}
+
+#[test]
+fn what_a_session_does_that_hides_it_is_unknown_and_it_still_counts_as_a_connection() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut hiding = db.session();
+    hiding.run("SET track_activities = off");
+    let mut asking = db.session();
+    let health = asking.call("db_health()");
+    for name in ["idle_in_transaction", "longest_query", "longest_transaction"] {
+        let check = check(&health, name);
+        assert_eq!((&check["status"], &check["value"]), (&"unknown".into(), &Value::Null), "{check:#}");
+        assert_eq!(check["reason"], "a session runs with track_activities off", "{check:#}");
+    }
+    assert_eq!(check(&health, "connections")["status"], "pass", "{health:#}");
+    assert!(health["connection_pool"]["checked_out"].as_i64().is_some_and(|used| used >= 2), "{health:#}");
 }
 
 #[test]
