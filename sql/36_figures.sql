@@ -112,7 +112,7 @@ BEGIN
         FROM (
             SELECT 'foreman.finished_rest'::regclass AS relation
             UNION ALL
-            SELECT d.partition FROM foreman.finished_days AS d WHERE NOT d.is_counted
+            SELECT d.partition FROM foreman.finished_days() AS d WHERE NOT d.is_counted
         ) AS t);
 END
 $$;
@@ -179,7 +179,7 @@ BEGIN
     FROM (
         SELECT 'finished_rest' AS name, 'foreman.finished_rest'::regclass AS relation
         UNION ALL
-        SELECT d.partition_name, d.partition FROM foreman.finished_days AS d WHERE NOT d.is_counted
+        SELECT d.partition_name, d.partition FROM foreman.finished_days() AS d WHERE NOT d.is_counted
     ) AS t
     WHERE pg_catalog.pg_relation_size(t.relation) OPERATOR(pg_catalog.>) 0;
     IF tables IS NOT NULL THEN
@@ -211,7 +211,7 @@ DECLARE
     first_hour integer := COALESCE(EXTRACT(hour FROM since AT TIME ZONE 'UTC'), 0);
     not_added xid8;
     days date[] := ARRAY(
-        SELECT d.day FROM foreman.finished_days AS d WHERE d.is_counted AND d.day OPERATOR(pg_catalog.>=) first_day);
+        SELECT d.day FROM foreman.finished_days() AS d WHERE d.is_counted AND d.day OPERATOR(pg_catalog.>=) first_day);
 BEGIN
     -- Also spares a new session the planning of what follows.
     IF pg_catalog.cardinality(days) OPERATOR(pg_catalog.=) 0 THEN
@@ -279,7 +279,7 @@ AS $$
 BEGIN
     RETURN CASE
         WHEN EXISTS (
-            SELECT 1 FROM foreman.finished_days AS d
+            SELECT 1 FROM foreman.finished_days() AS d
             WHERE d.is_counted AND d.day OPERATOR(pg_catalog.=) (at AT TIME ZONE 'UTC')::date)
             THEN pg_catalog.date_bin('1 hour', at, '2000-01-01 00:00Z')
         WHEN of_roll_up IS NOT NULL THEN pg_catalog.date_bin('15 minutes', at, '2000-01-01 00:00Z')

@@ -97,6 +97,12 @@ COMMENT ON FUNCTION foreman.configure_check IS
 - Replies: `success` with what is in force, as a row of `foreman.health_thresholds`.
 - Errors: `INVALID_PARAMS`, `READ_ONLY`.';
 
+COMMENT ON FUNCTION foreman.session_remedy IS
+'A step of views: the statement that ends what a client session does, the gentlest that does; NULL of one that is hidden.
+
+- It names the transaction, not only the process: a pooled session serves somebody else a moment later, and a pid is
+  given out again.';
+
 COMMENT ON FUNCTION foreman.create_job IS
 'Creates a job and answers its id.
 

@@ -12,7 +12,7 @@ WITH function_level (level, name) AS (
         ('worker', 'claim_jobs'), ('worker', 'claim_jobs_from'), ('worker', 'heartbeat'), ('worker', 'heartbeat_all'),
         ('worker', 'complete_job'), ('worker', 'complete_jobs'), ('worker', 'fail_job'), ('worker', 'fail_jobs'),
         ('worker', 'release_job'), ('worker', 'wait_for_jobs'), ('worker', 'ready_in'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
-        ('monitor', 'db_health'), ('monitor', 'refresh_health'), ('monitor', 'is_live'), ('monitor', 'is_ready'), ('monitor', 'lease_end'), ('monitor', 'read_health_checks'),
+        ('monitor', 'db_health'), ('monitor', 'refresh_health'), ('monitor', 'is_live'), ('monitor', 'is_ready'), ('monitor', 'lease_end'), ('monitor', 'read_health_checks'), ('monitor', 'session_remedy'),
         ('monitor', 'read_health_thresholds'), ('monitor', 'read_call_stats'), ('monitor', 'read_worker_status'),
         ('monitor', 'read_floor_stats'), ('monitor', 'read_slow_calls'), ('monitor', 'read_metrics'), ('monitor', 'metrics'),
         ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'), ('monitor', 'figure_source'),

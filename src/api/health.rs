@@ -104,3 +104,20 @@ fn configure_check(
         thresholds::configure(check, &wanted)
     })
 }
+
+/// A step of views: the statement that ends what a client session does, the gentlest that does; NULL of one that is hidden.
+///
+/// - It names the transaction, not only the process: a pooled session serves somebody else a moment later, and a pid is
+///   given out again.
+#[pg_extern(schema = "foreman", stable, parallel_restricted)]
+fn session_remedy(
+    pid: Option<i32>,
+    backend_start: Option<Timestamptz>,
+    state: Option<Text>,
+    xact_start: Option<Timestamptz>,
+) -> Option<Text> {
+    /// Bytes of the longest one, and some more.
+    const STATE: usize = 64;
+    let state = state.map(|state| state.to_utf8(STATE)).unwrap_or_default();
+    Some(Text::from_utf8(&health::session_remedy(pid?, backend_start?, &state, xact_start)))
+}

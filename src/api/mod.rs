@@ -43,7 +43,13 @@ extension_sql_file!("../../sql/36_figures.sql", name = "figures", requires = ["c
 extension_sql_file!(
     "../../sql/40_health.sql",
     name = "health",
-    requires = ["figures", health::db_health, health::read_health_checks, health::read_health_thresholds]
+    requires = [
+        "figures",
+        health::db_health,
+        health::read_health_checks,
+        health::read_health_thresholds,
+        health::session_remedy
+    ]
 );
 extension_sql_file!("../../sql/41_server.sql", name = "server", requires = ["health"]);
 extension_sql_file!(
@@ -79,6 +85,7 @@ extension_sql_file!(
         health::db_health,
         health::read_health_checks,
         health::read_health_thresholds,
+        health::session_remedy,
         jobs::bulk_update_job_status,
         jobs::cancel_job,
         jobs::create_job,

@@ -112,6 +112,16 @@ impl Measure {
         }
     }
 
+    /// What there is none of, so that a session need not plan the statement that would look at it closely.
+    pub fn none(meaning: &str) -> Measure {
+        Measure { value: Some(0.0), ..Measure::inapplicable(meaning) }
+    }
+
+    /// There is nothing here to be measured.
+    pub fn inapplicable(meaning: &str) -> Measure {
+        Measure { meaning: Some(meaning.to_owned()), ..Measure::default() }
+    }
+
     /// Nothing was measured, for this reason.
     pub fn because(reason: String) -> Measure {
         Measure { reason: Some(reason), ..Measure::default() }

@@ -17,6 +17,7 @@ use crate::reply::Reply;
 use check::Status;
 use families::jobs::Figures;
 use families::sessions::Sessions;
+pub use families::sessions::remedy as session_remedy;
 use run::{Finding, Findings};
 use serde_json::Value;
 

@@ -25,6 +25,7 @@ pub mod raise;
 pub mod random;
 pub mod rows;
 mod scan_keys;
+pub mod setting;
 pub mod shmem;
 pub mod spi;
 pub mod statement;

@@ -9,6 +9,12 @@ pub fn own_number() -> i32 {
     compat::own_proc_number()
 }
 
+/// This process's id.
+pub fn own_pid() -> i32 {
+    // SAFETY: set when the process began, and never changed.
+    unsafe { pg_sys::MyProcPid }
+}
+
 /// The oid of the database that this process is connected to.
 pub fn database() -> u32 {
     // SAFETY: set when the process connected, and never changed.

@@ -1,5 +1,6 @@
 //! Facts of the present transaction and session, read and never changed; and its end.
 
+use super::process;
 use pgrx::{pg_guard, pg_sys};
 use std::sync::OnceLock;
 
@@ -69,9 +70,7 @@ pub fn waits_for_us(pid: i32) -> bool {
     // an empty array for a pid that is no backend's.
     let blockers: Option<Vec<Option<i32>>> =
         unsafe { pgrx::direct_function_call(pg_sys::pg_blocking_pids, &[Some(pg_sys::Datum::from(pid))]) };
-    // SAFETY: reads this process's own id.
-    let me = unsafe { pg_sys::MyProcPid };
-    blockers.is_some_and(|pids| pids.contains(&Some(me)))
+    blockers.is_some_and(|pids| pids.contains(&Some(process::own_pid())))
 }
 
 /// Microseconds since 2000-01-01 UTC, as `clock_timestamp()` has them.

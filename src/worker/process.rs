@@ -1,6 +1,7 @@
 //! A background process of the server's: how one is started, what it does before anything else, its transactions.
 
 use crate::pg::compat::{self, bare};
+use crate::pg::process;
 use core::ffi::CStr;
 use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::pg_sys;
@@ -30,13 +31,11 @@ impl Started {
     /// Starts a process; `None` where the server has no room for one more (max_worker_processes). This process's latch
     /// is set when it ends.
     pub fn start(function: &str, argument: usize) -> Option<Started> {
-        // SAFETY: reads this process's id.
-        let me = unsafe { pg_sys::MyProcPid };
         let builder = BackgroundWorkerBuilder::new("pg_foreman worker")
             .set_library(LIBRARY)
             .set_function(function)
             .set_argument(Some(argument.into()))
-            .set_notify_pid(me)
+            .set_notify_pid(process::own_pid())
             .enable_spi_access();
         let mut worker = pg_sys::BackgroundWorker::from(&builder);
         let mut handle = std::ptr::null_mut();

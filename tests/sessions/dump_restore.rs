@@ -155,7 +155,7 @@ fn a_restored_database_counts_its_jobs_anew() {
     assert_eq!(session.call("job_stats()").succeeded()["total"], 301);
     assert_exact(&mut session, "restored");
     count_days(&mut session);
-    assert_eq!(restored.see::<i64>("SELECT count(*) FROM foreman.finished_days WHERE is_counted"), 1);
+    assert_eq!(restored.see::<i64>("SELECT count(*) FROM foreman.finished_days() WHERE is_counted"), 1);
     assert_exact(&mut session, "counted anew");
     session.run("DELETE FROM foreman.finished_job WHERE id % 2 = 0");
     assert_exact(&mut session, "changed");

@@ -88,7 +88,9 @@ pub fn count_days(session: &mut Session) {
 }
 
 fn uncounted_days(db: &Database) -> i64 {
-    db.see("SELECT count(*) FROM foreman.finished_days WHERE NOT is_counted AND day < (now() AT TIME ZONE 'UTC')::date")
+    db.see(
+        "SELECT count(*) FROM foreman.finished_days() WHERE NOT is_counted AND day < (now() AT TIME ZONE 'UTC')::date",
+    )
 }
 
 /// Counts for a roll-up, however long ago the last one is.

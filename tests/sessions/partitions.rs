@@ -36,7 +36,7 @@ fn a_day_that_is_over_is_frozen_to_its_last_page_by_autovacuum() {
     wait_until("the day to be frozen", || {
         db.see(&format!(
             "SELECT relpages > 0 AND relallvisible = relpages AND relfrozenxid::text::bigint > {written_by}
-               FROM pg_class JOIN foreman.finished_days ON partition = oid
+               FROM pg_class JOIN foreman.finished_days() ON partition = oid
               WHERE day = (now() AT TIME ZONE 'UTC')::date - 1"
         ))
     });

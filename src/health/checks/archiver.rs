@@ -1,7 +1,8 @@
 //! Whether WAL reaches its archive.
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::Statement;
+use crate::pg::spi::{Connection, Statement};
+use crate::pg::{setting, xact};
 
 pub const CHECK: Check = Check {
     name: "archiver",
@@ -16,16 +17,13 @@ pub const CHECK: Check = Check {
             succeeds, and a backup is worth nothing without it.",
     advice: "Read in the server's log what archive_command said, and put that right: the server tries again by \
              itself.",
-    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
+    run: Run::Fast(measure),
 };
 
 // A last success of long ago alone says nothing: an idle server has nothing to archive.
 static ROW: Statement = Statement::new(
     c"WITH archiver AS MATERIALIZED (
           SELECT a.last_failed_wal, a.last_failed_time, a.last_archived_time, a.failed_count,
-                 pg_catalog.current_setting('archive_mode') OPERATOR(pg_catalog.=) 'always'
-                     OR (pg_catalog.current_setting('archive_mode') OPERATOR(pg_catalog.=) 'on'
-                         AND NOT pg_catalog.pg_is_in_recovery()) AS is_on,
                  a.last_failed_time IS NOT NULL
                      AND (a.last_archived_time IS NULL
                          OR a.last_failed_time OPERATOR(pg_catalog.>) a.last_archived_time) AS fails,
@@ -34,9 +32,8 @@ static ROW: Statement = Statement::new(
                  )::double precision AS seconds
           FROM pg_catalog.pg_stat_archiver AS a
       )
-      SELECT CASE WHEN a.is_on THEN CASE WHEN a.fails THEN GREATEST(0, a.seconds) ELSE 0 END END AS value,
+      SELECT CASE WHEN a.fails THEN GREATEST(0, a.seconds) ELSE 0 END AS value,
              CASE
-                 WHEN NOT a.is_on THEN 'this server archives no WAL'
                  WHEN a.fails THEN pg_catalog.format(
                      'Archiving %s failed; the last success was %s, and since the server''s start or a reset %s tries have failed.',
                      a.last_failed_wal,
@@ -50,3 +47,14 @@ static ROW: Statement = Statement::new(
       FROM archiver AS a",
     &[],
 );
+
+fn measure(connection: &Connection) -> Option<Measure> {
+    let is_on = match setting::value(c"archive_mode").as_str() {
+        "always" => true,
+        mode => mode == "on" && !xact::in_recovery(),
+    };
+    if !is_on {
+        return Some(Measure::inapplicable("this server archives no WAL"));
+    }
+    Measure::of_row(connection, &ROW)
+}

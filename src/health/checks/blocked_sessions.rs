@@ -23,19 +23,17 @@ pub const CHECK: Check = Check {
 // The lock table is open to every role. pg_blocking_pids takes exclusive hold of it for a moment, so it is asked only for
 // sessions that wait, and for at most 200 of them. waitstart is NULL for the first moment, which GREATEST makes 0.
 static WAITS: Statement = Statement::new(
-    c"WITH clock AS MATERIALIZED (
-          SELECT pg_catalog.clock_timestamp() AS at
-      ), waiting AS MATERIALIZED (
-          SELECT l.pid, GREATEST(0, EXTRACT(epoch FROM c.at OPERATOR(pg_catalog.-) l.waitstart)::double precision) AS seconds,
-                 pg_catalog.count(*) OVER () AS sessions
-          FROM pg_catalog.pg_locks AS l
-          CROSS JOIN clock AS c
+    c"SELECT w.pid,
+             GREATEST(0, EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.waitstart)::double precision),
+             w.sessions, pg_catalog.pg_blocking_pids(w.pid)::text
+      FROM (
+          SELECT l.pid, l.waitstart, pg_catalog.count(*) OVER () AS sessions
+          FROM pg_catalog.pg_lock_status() AS l
           WHERE NOT l.granted
             AND l.pid IS NOT NULL
-          ORDER BY seconds DESC, l.pid
+          ORDER BY l.waitstart, l.pid
           LIMIT 200
-      )
-      SELECT w.pid, w.seconds, w.sessions, pg_catalog.pg_blocking_pids(w.pid)::text FROM waiting AS w",
+      ) AS w",
     &[],
 );
 

@@ -1,7 +1,8 @@
 //! Pages that were not as they had been written.
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::Statement;
+use crate::pg::setting;
+use crate::pg::spi::{Connection, Statement};
 
 pub const CHECK: Check = Check {
     name: "checksum_failures",
@@ -17,7 +18,7 @@ pub const CHECK: Check = Check {
     advice: "Find the table with pg_amcheck or in the server's log, and restore it from a backup; suspect the \
              disk. What has been dealt with is acknowledged by a higher threshold: \
              foreman.configure_check('checksum_failures', warn => ...).",
-    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
+    run: Run::Fast(measure),
 };
 
 static ROW: Statement = Statement::new(
@@ -27,11 +28,8 @@ static ROW: Statement = Statement::new(
           FROM pg_catalog.pg_stat_database AS d
           WHERE d.checksum_failures OPERATOR(pg_catalog.>) 0
       )
-      SELECT CASE WHEN pg_catalog.current_setting('data_checksums') OPERATOR(pg_catalog.=) 'on'
-                 THEN COALESCE(pg_catalog.sum(d.failures), 0)::double precision END AS value,
+      SELECT COALESCE(pg_catalog.sum(d.failures), 0)::double precision AS value,
              CASE
-                 WHEN pg_catalog.current_setting('data_checksums') OPERATOR(pg_catalog.<>) 'on'
-                     THEN 'this cluster was made without checksums'
                  WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0 THEN 'Every page that was read was as it had been written.'
                  ELSE pg_catalog.format('Pages with a wrong checksum have been read in %s, the last one %s.',
                      pg_catalog.string_agg(d.database, ', ' ORDER BY d.failures DESC, d.database),
@@ -44,3 +42,10 @@ static ROW: Statement = Statement::new(
       FROM database AS d",
     &[],
 );
+
+fn measure(connection: &Connection) -> Option<Measure> {
+    if !setting::is_on(c"data_checksums") {
+        return Some(Measure::inapplicable("this cluster was made without checksums"));
+    }
+    Measure::of_row(connection, &ROW)
+}

@@ -1,7 +1,10 @@
 //! Settings that let the server get worse.
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::Statement;
+use crate::health::families::slots;
+use crate::pg::setting;
+use crate::pg::spi::{Connection, Statement};
+use pgrx::pg_sys;
 
 pub const CHECK: Check = Check {
     name: "configuration",
@@ -16,19 +19,16 @@ pub const CHECK: Check = Check {
             advice: settings that wait for a restart, and replication slots without max_slot_wal_keep_size.",
     advice: "Switch them on by the remedy and reload. Tables that are to be left alone have a setting of their \
              own for it.",
-    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
+    run: Run::Fast(measure),
 };
 
-// What a session has set for itself is not what the server runs with: reset_val. All settings are listed, which takes 2 ms,
-// only where one is off, or the configuration has been read since the start: nothing waits for a restart before.
+const NONE: &str = "No setting stands out.";
+
+// What a session has set for itself is not what the server runs with: reset_val.
 static ROW: Statement = Statement::new(
     c"WITH setting AS MATERIALIZED (
           SELECT s.name, s.reset_val, s.pending_restart
           FROM pg_catalog.pg_settings AS s
-          WHERE pg_catalog.pg_conf_load_time() OPERATOR(pg_catalog.>) pg_catalog.pg_postmaster_start_time()
-             OR 'off' OPERATOR(pg_catalog.=) ANY (ARRAY[
-                    pg_catalog.current_setting('autovacuum'), pg_catalog.current_setting('track_counts'),
-                    pg_catalog.current_setting('track_activities')])
       ), found AS MATERIALIZED (
           SELECT s.name AS setting, s.reset_val AS value, w.why, true AS counts
           FROM setting AS s
@@ -49,7 +49,7 @@ static ROW: Statement = Statement::new(
       )
       SELECT pg_catalog.count(*) FILTER (WHERE f.counts)::double precision AS value,
              COALESCE(pg_catalog.string_agg(pg_catalog.format('%s is %s: %s.', f.setting, f.value, f.why), ' '
-                 ORDER BY f.counts DESC, f.setting), 'No setting stands out.') AS meaning,
+                 ORDER BY f.counts DESC, f.setting), $1) AS meaning,
              pg_catalog.format('ALTER SYSTEM SET %s = on; -- then SELECT pg_reload_conf();',
                  pg_catalog.min(f.setting) FILTER (WHERE f.counts)) AS remedy,
              pg_catalog.jsonb_agg(pg_catalog.to_jsonb(f) ORDER BY f.counts DESC, f.setting) AS subjects,
@@ -58,5 +58,16 @@ static ROW: Statement = Statement::new(
              CASE WHEN pg_catalog.bool_or(f.counts AND f.setting OPERATOR(pg_catalog.=) 'autovacuum')
                  THEN 'setting autovacuum' END AS culprit
       FROM found AS f",
-    &[],
+    &[pg_sys::TEXTOID],
 );
+
+/// All settings are listed, which takes 2 ms, only where one stands out, or the configuration has been read since the start:
+/// nothing waits for a restart before.
+fn measure(connection: &Connection) -> Option<Measure> {
+    let all_on = [c"autovacuum", c"track_counts", c"track_activities"].into_iter().all(setting::is_on);
+    let bounds_slots = setting::value(c"max_slot_wal_keep_size") != "-1";
+    if all_on && !setting::were_read_again() && (bounds_slots || !slots::any(connection)) {
+        return Some(Measure::none(NONE));
+    }
+    Measure::of_answer(connection, &ROW, &[&NONE])
+}

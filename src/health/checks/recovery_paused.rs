@@ -1,7 +1,8 @@
 //! Whether somebody has paused the replay.
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::Statement;
+use crate::pg::spi::{Connection, Statement};
+use crate::pg::xact;
 
 pub const CHECK: Check = Check {
     name: "recovery_paused",
@@ -15,22 +16,20 @@ pub const CHECK: Check = Check {
     about: "Whether the replay on this standby has been paused. It then serves what is ever older, and keeps all \
             WAL that comes.",
     advice: "Have it go on: SELECT pg_wal_replay_resume(); on the standby.",
-    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
+    run: Run::Fast(measure),
 };
 
 static ROW: Statement = Statement::new(
-    c"WITH standby AS MATERIALIZED (
-          SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_get_wal_replay_pause_state() END AS state
-      )
-      SELECT CASE
-                 WHEN s.state OPERATOR(pg_catalog.=) 'not paused' THEN 0
-                 WHEN s.state IS NOT NULL THEN 1
-             END::double precision AS value,
-             CASE
-                 WHEN s.state IS NULL THEN 'this server is no standby'
-                 ELSE pg_catalog.format('The replay is %s.', s.state)
-             END AS meaning,
+    c"SELECT CASE WHEN s.state OPERATOR(pg_catalog.=) 'not paused' THEN 0 ELSE 1 END::double precision AS value,
+             pg_catalog.format('The replay is %s.', s.state) AS meaning,
              'SELECT pg_wal_replay_resume();' AS remedy
-      FROM standby AS s",
+      FROM pg_catalog.pg_get_wal_replay_pause_state() AS s (state)",
     &[],
 );
+
+fn measure(connection: &Connection) -> Option<Measure> {
+    if !xact::in_recovery() {
+        return Some(Measure::inapplicable("this server is no standby"));
+    }
+    Measure::of_row(connection, &ROW)
+}

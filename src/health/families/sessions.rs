@@ -3,7 +3,9 @@
 use crate::error::Error;
 use crate::health::check::{Measure, decimals};
 use crate::health::run::probe;
+use crate::pg::datum::{Timestamptz, quoted};
 use crate::pg::document::{self, Member};
+use crate::pg::process;
 use crate::pg::spi::{self, Row, Statement};
 
 static SESSIONS: Statement = Statement::new(
@@ -182,4 +184,22 @@ impl Session {
             ("seconds", decimals(seconds, 3)),
         ])
     }
+}
+
+/// What ends what a session does. A moment later a pooled session serves somebody else, so it names the transaction too.
+pub fn remedy(pid: i32, backend_start: Timestamptz, state: &str, xact_start: Option<Timestamptz>) -> String {
+    if pid == process::own_pid() {
+        return "COMMIT;".to_owned();
+    }
+    let (end, cost) = match state {
+        "active" => ("pg_cancel_backend", "cancels its statement, the session stays"),
+        _ => ("pg_terminate_backend", "ends the session and rolls its transaction back"),
+    };
+    let transaction = xact_start.map(|start| format!(" AND xact_start = '{}'", start.to_json())).unwrap_or_default();
+    format!(
+        "SELECT {end}(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_start = '{}' AND state = {}{transaction}; \
+         -- {cost}; takes pg_signal_backend",
+        backend_start.to_json(),
+        quoted(state)
+    )
 }

@@ -16,8 +16,10 @@ pub struct Trouble {
 }
 
 // Where there is none, as on most servers, the statement below need not be planned: in a new session that takes 3 ms.
-static ANY: Statement =
-    Statement::new(c"SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots AS s WHERE NOT s.temporary)", &[]);
+static ANY: Statement = Statement::new(
+    c"SELECT EXISTS (SELECT FROM pg_catalog.pg_get_replication_slots() AS s WHERE NOT s.temporary)",
+    &[],
+);
 
 static WORST: Statement = Statement::new(
     c"WITH slot AS MATERIALIZED (
@@ -63,10 +65,15 @@ static WORST: Statement = Statement::new(
     &[pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID],
 );
 
+/// Whether there is a slot that stays.
+pub fn any(connection: &Connection) -> bool {
+    connection.run(&ANY, &[]).first().is_some_and(|row| row.boolean(1))
+}
+
 /// How it stands with the slots of which it is so.
 pub fn with(connection: &Connection, trouble: &Trouble) -> Option<Measure> {
-    if connection.run(&ANY, &[]).first().is_some_and(|row| row.boolean(1)) {
-        return Measure::of_answer(connection, &WORST, &[&trouble.name, &trouble.none, &trouble.some]);
+    if !any(connection) {
+        return Some(Measure::none(trouble.none));
     }
-    Some(Measure { value: Some(0.0), meaning: Some(trouble.none.to_owned()), ..Measure::default() })
+    Measure::of_answer(connection, &WORST, &[&trouble.name, &trouble.none, &trouble.some])
 }
