@@ -130,7 +130,8 @@ COMMENT ON VIEW foreman.connection_health IS
 -- Six kinds of holders, each with the oldest transaction that VACUUM has to think of for it. What came from somebody else
 -- is an echo, and ending it alone would change nothing: a session's snapshot that is as old as another's transaction, and
 -- a standby's feedback, or the slot that keeps it, that is no older than a transaction here. Who works in another database
--- holds nothing here. VACUUM does not wait for VACUUM, nor for a walsender that decodes.
+-- holds nothing here. VACUUM does not wait for VACUUM, nor for a walsender that decodes. A parallel worker has the snapshot of
+-- its session, and goes with it.
 -- The server's functions, where its views would join what is not asked for: planning them took a new session 4 ms more.
 CREATE VIEW foreman.horizon_holders AS
 WITH slot AS MATERIALIZED (
@@ -148,6 +149,7 @@ WITH slot AS MATERIALIZED (
     LEFT JOIN pg_catalog.pg_database AS b ON b.oid OPERATOR(pg_catalog.=) a.datid
     WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
       AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+      AND a.backend_type IS DISTINCT FROM 'parallel worker'
       AND NOT EXISTS (
           SELECT 1 FROM pg_catalog.pg_stat_get_progress_info('VACUUM') AS v WHERE v.pid OPERATOR(pg_catalog.=) a.pid)
       AND NOT EXISTS (

@@ -343,6 +343,59 @@ fn a_standbys_query_pins_by_its_slot_which_is_no_more_than_an_echo_beside_a_sess
 }
 
 #[test]
+fn a_parallel_worker_holds_what_its_session_holds_and_is_not_told_beside_it() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("horizon", 20.0)]);
+    asking.run("CREATE TABLE slept AS SELECT 1 AS n");
+    let mut session = db.session();
+    let leader = session.pid();
+    // The setting's name changed with PostgreSQL 16.
+    session.run(
+        "SELECT set_config(name, 'on', false) FROM pg_settings
+         WHERE name IN ('force_parallel_mode', 'debug_parallel_query')",
+    );
+    let running = session.background(|session| session.try_run("SELECT pg_sleep(60) FROM slept").is_err());
+    wait_until("the worker", || {
+        db.see(&format!(
+            "SELECT count(*) = 1 FROM pg_stat_activity WHERE leader_pid = {leader} AND wait_event = 'PgSleep'"
+        ))
+    });
+    use_up_transactions(&mut asking);
+    assert_eq!(holders(&mut asking), [(format!("pid {leader}"), false)]);
+    let health = await_alarms(&mut asking, &["horizon"]);
+    cure(&mut asking, &health, "horizon");
+    assert!(running.finish().1, "the remedy cancels the statement");
+}
+
+#[test]
+fn autovacuums_own_snapshot_is_told_and_nobody_is_to_end_it() {
+    let cluster = Cluster::start(&["autovacuum_naptime = '1s'"]);
+    let db = cluster.database();
+    let mut asking = asking(&db, &[("horizon", 20.0)]);
+    asking.run(
+        "CREATE TABLE large WITH (autovacuum_analyze_threshold = 1, autovacuum_vacuum_insert_threshold = -1,
+                                  autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)
+             AS SELECT n FROM generate_series(1, 200000) AS n",
+    );
+    let mut worker = None;
+    wait_until("autovacuum's ANALYZE", || {
+        let found = asking.query_opt(
+            "SELECT pid FROM pg_stat_activity WHERE query = 'autovacuum: ANALYZE public.large' AND backend_xmin IS NOT NULL",
+            &[],
+        );
+        worker = found.expect("pg_stat_activity can be read").map(|row| row.get::<_, i32>(0));
+        worker.is_some()
+    });
+    use_up_transactions(&mut asking);
+    let health = await_alarms(&mut asking, &["horizon"]);
+    let found = check(&health, "horizon");
+    let pid = format!("pid {}", worker.expect("found above"));
+    assert!(found["meaning"].as_str().expect("a text").starts_with(&pid), "{found:#}");
+    assert_eq!(found["remedy"], Value::Null, "{found:#}");
+}
+
+#[test]
 fn what_is_held_in_another_database_is_no_alarm_here() {
     let cluster = Cluster::start(&[]);
     let (db, other) = (cluster.database(), cluster.database());
