@@ -149,7 +149,7 @@ WITH slot AS MATERIALIZED (
     LEFT JOIN pg_catalog.pg_database AS b ON b.oid OPERATOR(pg_catalog.=) a.datid
     WHERE (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
       AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
-      AND a.backend_type IS DISTINCT FROM 'parallel worker'
+      AND COALESCE(a.backend_type, '') OPERATOR(pg_catalog.<>) 'parallel worker'
       AND NOT EXISTS (
           SELECT 1 FROM pg_catalog.pg_stat_get_progress_info('VACUUM') AS v WHERE v.pid OPERATOR(pg_catalog.=) a.pid)
       AND NOT EXISTS (
