@@ -276,6 +276,25 @@ fn an_archive_that_takes_nothing_is_told_with_the_file_that_waits() {
 }
 
 #[test]
+fn a_standby_archives_what_it_gets_only_where_it_always_does() {
+    let primary = Cluster::start(&[]);
+    let db = primary.database();
+    let mut session = db.session();
+    configure(&mut session, "archiver", "warn => 0.001");
+    let on = primary.standby(&["archive_mode = on", "archive_command = 'false'"]);
+    let always = primary.standby(&["archive_mode = always", "archive_command = 'false'"]);
+    write_wal(&mut session);
+    for standby in [&on, &always] {
+        standby.catch_up_with(&primary);
+    }
+    let mut there = always.existing_database(db.name()).session();
+    wait_until("an archiving to fail", || there.one("SELECT failed_count > 0 FROM pg_stat_archiver", &[]));
+    assert_eq!(check(&mut there, "archiver")["status"], "warn");
+    let mut there = on.existing_database(db.name()).session();
+    assert_eq!(check(&mut there, "archiver")["reason"], "this server archives no WAL");
+}
+
+#[test]
 fn settings_that_are_off_are_named_and_their_remedy_switches_them_on() {
     let cluster = Cluster::start(&["autovacuum = off"]);
     let db = cluster.database();
@@ -300,6 +319,16 @@ fn settings_that_are_off_are_named_and_their_remedy_switches_them_on() {
 }
 
 #[test]
+fn a_setting_that_a_server_was_started_with_is_told_as_well() {
+    for off in ["track_counts", "track_activities"] {
+        let cluster = Cluster::start(&[&format!("{off} = off")]);
+        let found = check(&mut cluster.database().session(), "configuration");
+        assert_eq!(found["status"], "warn", "{found:#}");
+        assert_names(&found, &format!("{off} is off"));
+    }
+}
+
+#[test]
 fn a_cluster_that_a_crash_can_destroy_is_degraded() {
     let cluster = Cluster::start(&[]);
     let db = cluster.database();
@@ -314,6 +343,10 @@ fn a_cluster_that_a_crash_can_destroy_is_degraded() {
         wait_until("the setting", || check(&mut session, "durability")["meaning"] != found["meaning"]);
     }
     assert_eq!(alarms(&mut session), [""; 0]);
+    session.run("ALTER SYSTEM SET fsync = off");
+    session.run("SELECT pg_reload_conf()");
+    await_alarms(&mut session, &["durability"]);
+    assert_names(&check(&mut session, "durability"), "Off: fsync.");
 }
 
 /// A small file system of its own, gone with the test.
