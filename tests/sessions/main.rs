@@ -16,6 +16,7 @@ mod figures;
 mod floors;
 mod health;
 mod health_faults;
+mod health_horizon;
 mod health_views;
 mod heartbeats;
 mod isolation;
