@@ -50,6 +50,7 @@ WITH clock AS MATERIALIZED (
 )
 SELECT a.pid,
        a.backend_start,
+       a.xact_start,
        d.datname AS database,
        pg_catalog.pg_get_userbyid(a.usesysid) AS role,
        a.application_name AS application,

@@ -234,6 +234,11 @@ impl Row<'_> {
         self.datum(column).map(|datum| f64::from_bits(datum.value() as u64))
     }
 
+    /// A `timestamptz` column.
+    pub fn time(&self, column: c_int) -> Option<Timestamptz> {
+        self.bigint(column).map(Timestamptz::at)
+    }
+
     /// A `boolean` column; NULL counts as false.
     pub fn boolean(&self, column: c_int) -> bool {
         self.datum(column).is_some_and(|datum| datum.value() != 0)

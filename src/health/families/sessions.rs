@@ -9,9 +9,8 @@ use crate::pg::process;
 use crate::pg::spi::{self, Row, Statement};
 
 static SESSIONS: Statement = Statement::new(
-    c"SELECT n.size, s.is_own, s.is_visible, s.pid, pg_catalog.to_jsonb(s.backend_start) OPERATOR(pg_catalog.#>>) '{}',
-             s.database, s.role, s.application, s.state, s.transaction_seconds, s.query_seconds, s.state_seconds,
-             s.hidden_because, s.reveal, s.remedy
+    c"SELECT n.size, s.is_own, s.is_visible, s.pid, s.backend_start, s.xact_start, s.database, s.role, s.application, s.state,
+             s.transaction_seconds, s.query_seconds, s.state_seconds, s.hidden_because, s.reveal
       FROM foreman.client_sessions AS s
       CROSS JOIN foreman.connection_slots AS n",
     &[],
@@ -33,7 +32,8 @@ pub struct Session {
     /// Whether it shows more than whose it is.
     is_visible: bool,
     pub pid: i32,
-    backend_start: Option<String>,
+    backend_start: Option<Timestamptz>,
+    xact_start: Option<Timestamptz>,
     database: Option<String>,
     role: Option<String>,
     pub application: String,
@@ -45,8 +45,6 @@ pub struct Session {
     state_seconds: Option<f64>,
     /// Why something is hidden of it, and the statement that reveals it.
     hidden: Option<(String, String)>,
-    /// What ends what it does.
-    remedy: Option<String>,
 }
 
 /// At what a session may be.
@@ -88,7 +86,7 @@ impl Sessions {
                 || activity.none.to_owned(),
                 |(session, seconds)| (activity.some)(at_it.len(), session, seconds),
             )),
-            remedy: longest.and_then(|(session, _)| session.remedy.clone()),
+            remedy: longest.and_then(|(session, _)| session.remedy()),
             subjects: document::list(
                 at_it.iter().take(TOLD).map(|(session, seconds)| session.subject(*seconds)).collect(),
             ),
@@ -152,16 +150,16 @@ impl Session {
             is_own: row.boolean(2),
             is_visible: row.boolean(3),
             pid: row.integer(4).unwrap_or_default(),
-            backend_start: row.text(5),
-            database: row.text(6),
-            role: row.text(7),
-            application: row.text(8).unwrap_or_default(),
-            state: row.text(9).unwrap_or_default(),
-            transaction_seconds: row.double(10),
-            query_seconds: row.double(11),
-            state_seconds: row.double(12),
-            hidden: row.text(13).zip(row.text(14)),
-            remedy: row.text(15),
+            backend_start: row.time(5),
+            xact_start: row.time(6),
+            database: row.text(7),
+            role: row.text(8),
+            application: row.text(9).unwrap_or_default(),
+            state: row.text(10).unwrap_or_default(),
+            transaction_seconds: row.double(11),
+            query_seconds: row.double(12),
+            state_seconds: row.double(13),
+            hidden: row.text(14).zip(row.text(15)),
         }
     }
 
@@ -171,12 +169,17 @@ impl Session {
         self.state_seconds.filter(|_| is_idle)
     }
 
+    /// What ends what it does, of one that may be seen.
+    fn remedy(&self) -> Option<String> {
+        Some(remedy(self.pid, self.backend_start?, &self.state, self.xact_start))
+    }
+
     /// As one of a check's subjects.
     fn subject(&self, seconds: f64) -> Member {
         let text = |text: &Option<String>| Member::Value(text.as_deref().into());
         Member::Object(vec![
             ("pid", Member::Value(self.pid.into())),
-            ("backend_start", text(&self.backend_start)),
+            ("backend_start", text(&self.backend_start.map(Timestamptz::to_json))),
             ("database", text(&self.database)),
             ("role", text(&self.role)),
             ("application", Member::Value(self.application.as_str().into())),
