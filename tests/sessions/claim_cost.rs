@@ -5,9 +5,8 @@ use foreman_tests::{Cluster, Database, Reply, Session, Value};
 /// Ready jobs, enough for all that is measured.
 const READY: usize = 200;
 /// Pages that a claim may read more: each of the ten priorities is looked up in an index, which is one or two levels
-/// higher for a hundred thousand jobs than for a few, and so are those that the update enters the job in. Not preloaded, a
-/// session looks some way below its floor as well, while transactions of others are under way: twice three or four pages.
-const MOST_MORE: i64 = 80;
+/// higher for a hundred thousand jobs than for a few, and so are those that the update enters the job in.
+const MOST_MORE: i64 = 60;
 
 /// The pages that a claim reads, those of its own statements among them: the least of several, since the first ones
 /// read the catalog as well and meet what the former left behind.
