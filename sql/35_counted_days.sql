@@ -72,30 +72,6 @@ END
 $$;
 COMMENT ON FUNCTION foreman.finished_rows_gone() IS 'After a TRUNCATE the day has no jobs.';
 
--- A table that was detached or dropped is no part of the figures. A function, so that a session plans the join once, for all
--- the statements that ask.
-CREATE FUNCTION foreman.finished_days() RETURNS TABLE (
-    day date,
-    partition_name name,
-    partition regclass,
-    is_counted boolean
-)
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY
-    SELECT d.day, d.partition_name, p.oid::pg_catalog.regclass, c.day IS NOT NULL
-    FROM pg_catalog.pg_inherits AS i
-    JOIN pg_catalog.pg_class AS p ON p.oid OPERATOR(pg_catalog.=) i.inhrelid
-    JOIN foreman.finished_day AS d ON d.partition_name OPERATOR(pg_catalog.=) p.relname
-    LEFT JOIN foreman.finished_counted AS c
-        ON c.day OPERATOR(pg_catalog.=) d.day AND c.partition OPERATOR(pg_catalog.=) p.oid
-    WHERE i.inhparent OPERATOR(pg_catalog.=) 'foreman.finished_job'::pg_catalog.regclass;
-END
-$$;
-COMMENT ON FUNCTION foreman.finished_days() IS 'The partitions of finished jobs, and whether their day is over and counted.';
-
 CREATE VIEW foreman.closed_days AS
 SELECT d.day, d.partition_name, d.partition
 FROM foreman.finished_days() AS d
@@ -249,5 +225,5 @@ END
 $$;
 COMMENT ON FUNCTION foreman.add_changes(integer) IS
     'A step of foreman.maintain(): adds what has changed in days that are over to their counts, from min_rows changes on, and says of how many days.';
-REVOKE ALL ON FUNCTION foreman.finished_row_changed(), foreman.finished_rows_gone(), foreman.finished_days(),
+REVOKE ALL ON FUNCTION foreman.finished_row_changed(), foreman.finished_rows_gone(),
     foreman.close_days(), foreman.count_days(), foreman.changes_from(), foreman.add_changes(integer) FROM PUBLIC;

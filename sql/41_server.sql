@@ -1,34 +1,15 @@
 /* sql/41_server.sql: what checks read of the server itself, as far as it takes more than one look */
 
--- failsafe as the server takes it: never less than a twentieth above where anti-wraparound vacuums begin.
 CREATE VIEW foreman.transaction_ages AS
-WITH setting AS (
-    SELECT pg_catalog.current_setting('autovacuum_freeze_max_age')::double precision AS freeze,
-           pg_catalog.current_setting('autovacuum_multixact_freeze_max_age')::double precision AS multixact_freeze,
-           pg_catalog.current_setting('vacuum_failsafe_age')::double precision AS failsafe,
-           pg_catalog.current_setting('vacuum_multixact_failsafe_age')::double precision AS multixact_failsafe
-), aged AS (
-    SELECT d.datname AS database,
-           d.datallowconn AS is_connectable,
-           pg_catalog.age(d.datfrozenxid)::bigint AS transactions,
-           pg_catalog.mxid_age(d.datminmxid)::bigint AS multixacts
-    FROM pg_catalog.pg_database AS d
-)
-SELECT a.database,
-       a.is_connectable,
-       a.transactions,
-       a.multixacts,
-       100.0::double precision OPERATOR(pg_catalog.*) GREATEST(
-           a.transactions OPERATOR(pg_catalog./) s.freeze,
-           a.multixacts OPERATOR(pg_catalog./) s.multixact_freeze) AS freeze_percent,
-       100.0::double precision OPERATOR(pg_catalog.*) GREATEST(
-           a.transactions OPERATOR(pg_catalog./)
-               GREATEST(s.failsafe, 1.05::double precision OPERATOR(pg_catalog.*) s.freeze),
-           a.multixacts OPERATOR(pg_catalog./)
-               GREATEST(s.multixact_failsafe, 1.05::double precision OPERATOR(pg_catalog.*) s.multixact_freeze)
-       ) AS failsafe_percent
-FROM aged AS a
-CROSS JOIN setting AS s;
+SELECT a.database, a.is_connectable, a.transactions, a.multixacts, a.freeze_percent, a.failsafe_percent
+FROM pg_catalog.jsonb_to_recordset(foreman.read_server('transaction_ages') OPERATOR(pg_catalog.->) 'rows') AS a (
+    database text,
+    is_connectable boolean,
+    transactions bigint,
+    multixacts bigint,
+    freeze_percent double precision,
+    failsafe_percent double precision
+);
 COMMENT ON VIEW foreman.transaction_ages IS
     'How old the oldest transaction and multixact numbers of each database are, in percent of where anti-wraparound vacuums begin and of where VACUUM drops everything else.';
 

@@ -49,6 +49,37 @@ COMMENT ON FUNCTION foreman.execute IS
 - Errors: all of `foreman.error_codes`. What a rollback does not undo (nextval, session advisory locks, dblink)
   a retry does again.';
 
+COMMENT ON FUNCTION foreman.finished_days IS
+'The partitions of finished jobs, and whether their day is over and counted.';
+
+COMMENT ON FUNCTION foreman.are_small IS
+'Whether live jobs, and those that ended on days that are not counted, are few enough to be counted by who asks.';
+
+COMMENT ON FUNCTION foreman.figure_source IS
+'Where the figures come from, a roll-up or (NULL) a count, and the moments that they are of.';
+
+COMMENT ON FUNCTION foreman.live_take_long IS
+'Whether live jobs would have to be counted, and are many: upkeep has not counted them for an hour.';
+
+COMMENT ON FUNCTION foreman.ended_take_long IS
+'The same of jobs that have ended.';
+
+COMMENT ON FUNCTION foreman.live_figures IS
+'The live jobs of each queue as they were rolled up, or as they are now (NULL).';
+
+COMMENT ON FUNCTION foreman.uncounted_figures IS
+'The jobs that have ended on days that are not counted yet by quarters of an hour, counted now.';
+
+COMMENT ON FUNCTION foreman.counted_figures IS
+'The jobs that have ended on days that are over and counted; several rows of each queue and state.';
+
+COMMENT ON FUNCTION foreman.ended_figures IS
+'The jobs of each queue that have ended ever, and those since then (NULL: all), as they were rolled up or as they are now;
+several rows of each.';
+
+COMMENT ON FUNCTION foreman.figures_since IS
+'From which moment on jobs can be counted that have ended since this one: it, or the beginning of its hour or quarter.';
+
 COMMENT ON FUNCTION foreman.db_health IS
 'Answers how the server is, as one document: made for a dashboard, or for a probe that asks every second.
 
@@ -70,6 +101,18 @@ COMMENT ON FUNCTION foreman.read_health_checks IS
 
 - Replies: `success` with `checks`. Errors are raised, whatever `foreman.on_error` says: a view without rows would
   look well.';
+
+COMMENT ON FUNCTION foreman.read_server IS
+'A step of views: answers what checks read of the server, as far as whoever asks may see it.
+
+- `of`: `sessions` (`foreman.client_sessions`), `horizon` (`foreman.horizon_holders`) or `transaction_ages`.
+- Replies: `success` with `rows`. Errors are raised.';
+
+COMMENT ON FUNCTION foreman.is_ready IS
+'For readiness probes and load balancers: false where the other sessions hold every connection that an ordinary role can
+have. Nothing else is helped by taking traffic away.
+
+- The session that asks may have taken the last one itself. Errors are raised.';
 
 COMMENT ON FUNCTION foreman.read_health_thresholds IS
 'Answers what each check is measured against: `foreman.health_thresholds` is made of it.
@@ -96,12 +139,6 @@ COMMENT ON FUNCTION foreman.configure_check IS
 - `reset`: true forgets first what was configured before.
 - Replies: `success` with what is in force, as a row of `foreman.health_thresholds`.
 - Errors: `INVALID_PARAMS`, `READ_ONLY`.';
-
-COMMENT ON FUNCTION foreman.session_remedy IS
-'A step of views: the statement that ends what a client session does, the gentlest that does; NULL of one that is hidden.
-
-- It names the transaction, not only the process: a pooled session serves somebody else a moment later, and a pid is
-  given out again.';
 
 COMMENT ON FUNCTION foreman.create_job IS
 'Creates a job and answers its id.

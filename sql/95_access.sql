@@ -12,7 +12,7 @@ WITH function_level (level, name) AS (
         ('worker', 'claim_jobs'), ('worker', 'claim_jobs_from'), ('worker', 'heartbeat'), ('worker', 'heartbeat_all'),
         ('worker', 'complete_job'), ('worker', 'complete_jobs'), ('worker', 'fail_job'), ('worker', 'fail_jobs'),
         ('worker', 'release_job'), ('worker', 'wait_for_jobs'), ('worker', 'ready_in'), ('worker', 'finish_and_claim'), ('worker', 'hold_lease'),
-        ('monitor', 'db_health'), ('monitor', 'refresh_health'), ('monitor', 'is_live'), ('monitor', 'is_ready'), ('monitor', 'lease_end'), ('monitor', 'read_health_checks'), ('monitor', 'session_remedy'),
+        ('monitor', 'db_health'), ('monitor', 'refresh_health'), ('monitor', 'is_live'), ('monitor', 'is_ready'), ('monitor', 'lease_end'), ('monitor', 'read_health_checks'), ('monitor', 'read_server'),
         ('monitor', 'read_health_thresholds'), ('monitor', 'read_call_stats'), ('monitor', 'read_worker_status'),
         ('monitor', 'read_floor_stats'), ('monitor', 'read_slow_calls'), ('monitor', 'read_metrics'), ('monitor', 'metrics'),
         ('monitor', 'job_stats'), ('monitor', 'check'), ('monitor', 'list_queues'), ('monitor', 'figure_source'),
@@ -25,8 +25,8 @@ WITH function_level (level, name) AS (
 ), relation_level (level, name) AS (
     VALUES
         ('producer', 'error_codes'), ('monitor', 'error_codes'), ('monitor', 'call_stats'), ('monitor', 'health_checks'),
-        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'client_sessions'), ('monitor', 'connection_pool'), ('monitor', 'connection_slots'),
-        ('monitor', 'health_threshold'), ('monitor', 'slow_finding'), ('monitor', 'unused_indexes'), ('monitor', 'partition_outlook'), ('monitor', 'queue_names'), ('monitor', 'horizon'), ('monitor', 'horizon_holders'),
+        ('monitor', 'connection_health'), ('monitor', 'health_thresholds'), ('monitor', 'client_sessions'),
+        ('monitor', 'health_threshold'), ('monitor', 'slow_finding'), ('monitor', 'unused_indexes'), ('monitor', 'partition_outlook'), ('monitor', 'partition_wait'), ('monitor', 'queue_names'), ('monitor', 'horizon'), ('monitor', 'horizon_holders'),
         ('monitor', 'lease_outlook'), ('monitor', 'blocking'), ('monitor', 'queue_health'),
         ('monitor', 'queues'), ('monitor', 'worker_status'), ('monitor', 'floor_stats'),
         ('monitor', 'slow_calls'), ('monitor', 'metric_samples'), ('monitor', 'metric_families'),

@@ -47,6 +47,26 @@ fn read_health_checks() -> Jsonb {
     guard::run_within(Function::ReadHealthChecks, || Ok(LIMITS), || Ok(health::checks()))
 }
 
+/// A step of views: answers what checks read of the server, as far as whoever asks may see it.
+///
+/// - `of`: `sessions` (`foreman.client_sessions`), `horizon` (`foreman.horizon_holders`) or `transaction_ages`.
+/// - Replies: `success` with `rows`. Errors are raised.
+#[pg_extern(schema = "foreman", volatile, parallel_unsafe)]
+#[search_path(pg_catalog, pg_temp)]
+fn read_server(of: Option<Text>) -> Jsonb {
+    guard::run_within(Function::ReadServer, || Ok(LIMITS), || health::server(&arguments::name("of", of)?))
+}
+
+/// For readiness probes and load balancers: false where the other sessions hold every connection that an ordinary role can
+/// have. Nothing else is helped by taking traffic away.
+///
+/// - The session that asks may have taken the last one itself. Errors are raised.
+#[pg_extern(schema = "foreman", volatile, parallel_unsafe, security_definer)]
+#[search_path(pg_catalog, pg_temp)]
+fn is_ready() -> bool {
+    health::is_ready()
+}
+
 /// Answers what each check is measured against: `foreman.health_thresholds` is made of it.
 ///
 /// - Replies: `success` with `thresholds`. Errors are raised.
@@ -103,21 +123,4 @@ fn configure_check(
         };
         thresholds::configure(check, &wanted)
     })
-}
-
-/// A step of views: the statement that ends what a client session does, the gentlest that does; NULL of one that is hidden.
-///
-/// - It names the transaction, not only the process: a pooled session serves somebody else a moment later, and a pid is
-///   given out again.
-#[pg_extern(schema = "foreman", stable, parallel_restricted)]
-fn session_remedy(
-    pid: Option<i32>,
-    backend_start: Option<Timestamptz>,
-    state: Option<Text>,
-    xact_start: Option<Timestamptz>,
-) -> Option<Text> {
-    /// Bytes of the longest one, and some more.
-    const STATE: usize = 64;
-    let state = state.map(|state| state.to_utf8(STATE)).unwrap_or_default();
-    Some(Text::from_utf8(&health::session_remedy(pid?, backend_start?, &state, xact_start)))
 }

@@ -7,6 +7,7 @@ mod access;
 mod comments;
 mod diagnostics;
 mod execute;
+mod figures;
 mod health;
 mod jobs;
 mod leases;
@@ -38,18 +39,32 @@ extension_sql_file!(
     requires = ["waiting", diagnostics::read_worker_status]
 );
 extension_sql_file!("../../sql/30_settings.sql", name = "settings", requires = ["worker"]);
-extension_sql_file!("../../sql/35_counted_days.sql", name = "counted_days", requires = ["settings"]);
-extension_sql_file!("../../sql/36_figures.sql", name = "figures", requires = ["counted_days"]);
+extension_sql_file!(
+    "../../sql/35_counted_days.sql",
+    name = "counted_days",
+    requires = ["settings", figures::finished_days]
+);
+extension_sql_file!(
+    "../../sql/36_figures.sql",
+    name = "figures",
+    requires = [
+        "counted_days",
+        figures::are_small,
+        figures::counted_figures,
+        figures::ended_figures,
+        figures::ended_take_long,
+        figures::figure_source,
+        figures::figures_since,
+        figures::live_figures,
+        figures::live_take_long,
+        figures::uncounted_figures
+    ]
+);
 extension_sql_file!(
     "../../sql/40_health.sql",
     name = "health",
-    requires = [
-        "figures",
-        health::db_health,
-        health::read_health_checks,
-        health::read_health_thresholds,
-        health::session_remedy
-    ]
+    requires =
+        ["figures", health::db_health, health::read_health_checks, health::read_health_thresholds, health::read_server]
 );
 extension_sql_file!("../../sql/41_server.sql", name = "server", requires = ["health"]);
 extension_sql_file!(
@@ -81,11 +96,22 @@ extension_sql_file!(
         diagnostics::read_slow_calls,
         diagnostics::read_worker_status,
         execute::execute,
+        figures::are_small,
+        figures::counted_figures,
+        figures::ended_figures,
+        figures::ended_take_long,
+        figures::figure_source,
+        figures::figures_since,
+        figures::finished_days,
+        figures::live_figures,
+        figures::live_take_long,
+        figures::uncounted_figures,
         health::configure_check,
         health::db_health,
         health::read_health_checks,
         health::read_health_thresholds,
-        health::session_remedy,
+        health::is_ready,
+        health::read_server,
         jobs::bulk_update_job_status,
         jobs::cancel_job,
         jobs::create_job,

@@ -36,6 +36,7 @@ macro_rules! functions {
                         | Function::HoldLease
                         | Function::ReadHealthChecks
                         | Function::ReadHealthThresholds
+                        | Function::ReadServer
                         | Function::Metrics
                 )
             }
@@ -93,6 +94,7 @@ functions! {
     DbHealth "db_health" Read,
     ReadHealthChecks "read_health_checks" Read,
     ReadHealthThresholds "read_health_thresholds" Read,
+    ReadServer "read_server" Read,
     ConfigureCheck "configure_check" Write,
     RefreshHealth "refresh_health" Write,
     Maintain "maintain" Write,

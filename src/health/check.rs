@@ -3,7 +3,6 @@
 use super::families::jobs::Figures;
 use super::families::sessions::Sessions;
 use crate::error::Error;
-use crate::pg::datum::Jsonb;
 use crate::pg::document::Member;
 use crate::pg::spi::{Bind, Connection, Row, Statement};
 
@@ -38,8 +37,8 @@ pub enum Run {
     Fast(fn(&Connection) -> Option<Measure>),
     /// The same of jobs, which are counted once for all such checks.
     Jobs(fn(&Figures) -> Measure),
-    /// The same of client sessions, which are read once for all such checks.
-    Sessions(fn(&Sessions) -> Measure),
+    /// The same of sessions, which are read once for all such checks.
+    Sessions(fn(&Sessions, &Connection) -> Option<Measure>),
     /// Now and then by the background worker, as the extension's owner (`slow.rs`): what goes through all tables, indexes
     /// or sequences. The statement is told what it asked the time before to be remembered, and how many seconds ago that
     /// was; it answers another column more, `memory` (jsonb).
@@ -72,7 +71,7 @@ pub struct Measure {
     /// What to do if it is too much.
     pub remedy: Option<String>,
     /// Whom it is about.
-    pub subjects: Option<Jsonb>,
+    pub subjects: Option<Member>,
     /// Why something is hidden from the role.
     pub reason: Option<String>,
     /// The statement that reveals it.
@@ -103,7 +102,7 @@ impl Measure {
             value: row.double(1),
             meaning: row.text(2),
             remedy: row.text(3),
-            subjects: row.jsonb(4),
+            subjects: row.jsonb(4).map(Member::Document),
             reason: row.text(5),
             reveal: row.text(6),
             culprit: row.text(7),

@@ -9,28 +9,21 @@ pub mod samples;
 pub mod slow;
 pub mod thresholds;
 
+use crate::arguments;
 use crate::diagnostics;
 use crate::error::Error;
+use crate::jobs::iso_time;
 use crate::pg::document::Member;
-use crate::pg::spi::{self, Statement};
+use crate::pg::spi::{self, Connection};
+use crate::pg::{activity, setting, xact};
 use crate::reply::Reply;
 use check::Status;
+use families::horizon::{self, Holder};
 use families::jobs::Figures;
-use families::sessions::Sessions;
-pub use families::sessions::remedy as session_remedy;
+use families::sessions::{Session, Sessions};
+use families::transaction_ages::{self, Aged};
 use run::{Finding, Findings};
-use serde_json::Value;
-
-static SERVER: Statement = Statement::new(
-    c"SELECT pg_catalog.jsonb_build_object(
-          'database_connected', true,
-          'timestamp', pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC',
-              'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),
-          'server', pg_catalog.jsonb_build_object(
-              'version_num', pg_catalog.current_setting('server_version_num')::integer,
-              'role', CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END))",
-    &[],
-);
+use serde_json::{Value, json};
 
 /// `db_health`: with `detail`, checks that pass tell whom they looked at, too, and calls are told function by function.
 pub fn document(detail: bool) -> Reply {
@@ -42,8 +35,10 @@ pub fn document(detail: bool) -> Reply {
     let is_known = list.iter().all(|finding| finding.status != Status::Unknown);
     let (skipped, made): (Vec<_>, Vec<_>) = list.iter().partition(|finding| finding.status == Status::Skipped);
     let warnings: Vec<Value> = list.iter().filter_map(|finding| finding.warning(&list)).collect();
-    let server = spi::connect(|connection| connection.run(&SERVER, &[]).first().and_then(|row| row.jsonb(1)));
     let reply = Reply::with_status(worst.unwrap_or(Status::Pass).word())
+        .field("database_connected", true)
+        .field("timestamp", iso_time::utc(xact::clock()))
+        .field("server", json!({"version_num": setting::number(c"server_version_num"), "role": role()}))
         .field("complete", is_known && configured && pool.is_some() && jobs.is_some())
         .field("warnings", warnings)
         .member("connection_pool", pool.unwrap_or(Member::Value(Value::Null)))
@@ -51,10 +46,6 @@ pub fn document(detail: bool) -> Reply {
         .field("query_performance", diagnostics::query_performance(detail))
         .list("checks", made.into_iter().map(|finding| finding.told(detail)).collect())
         .list("skipped", skipped.into_iter().map(Finding::why).collect());
-    let reply = match server {
-        Some(server) => reply.merge(server),
-        None => reply,
-    };
     // A document and no reply: it is not told whether a transaction is open.
     Reply::verbatim(reply.into_jsonb())
 }
@@ -62,6 +53,36 @@ pub fn document(detail: bool) -> Reply {
 /// `read_health_checks`: all checks with all that is known, worst first.
 pub fn checks() -> Reply {
     Reply::success().list("checks", run::run().list.iter().map(|finding| finding.told(true)).collect())
+}
+
+/// What the server is to others.
+fn role() -> &'static str {
+    if xact::in_recovery() { "standby" } else { "primary" }
+}
+
+/// What views show of what checks read of the server, by its name.
+type Source = (&'static str, fn(&Connection) -> Vec<Member>);
+
+const SOURCES: [Source; 3] = [
+    ("sessions", |connection| Sessions::seen(connection).clients().map(Session::told).collect()),
+    ("horizon", |connection| {
+        horizon::holders(&Sessions::seen(connection), connection).iter().map(Holder::told).collect()
+    }),
+    ("transaction_ages", |connection| transaction_ages::databases(connection).iter().map(Aged::told).collect()),
+];
+
+/// `read_server`.
+pub fn server(of: &str) -> Result<Reply, Error> {
+    let allowed = || arguments::one_of(&SOURCES.map(|(name, _)| name));
+    let source = SOURCES.iter().find(|(name, _)| *name == of);
+    let (_, rows) = source.ok_or_else(|| Error::invalid("of", of, allowed()))?;
+    Ok(spi::connect(|connection| Reply::success().list("rows", rows(connection))))
+}
+
+/// `is_ready`.
+pub fn is_ready() -> bool {
+    activity::look_anew();
+    spi::connect(Sessions::seen).has_room()
 }
 
 /// The document's `connection_pool`, by what the check of it says; `None` where it can't be had.
@@ -85,7 +106,7 @@ impl Finding {
     /// The check as a row of the view.
     fn told(&self, detail: bool) -> Member {
         let text = |text: &Option<String>| Member::Value(text.as_deref().into());
-        let subjects = self.measure.subjects.filter(|_| detail || self.status != Status::Pass);
+        let subjects = self.measure.subjects.clone().filter(|_| detail || self.status != Status::Pass);
         Member::Object(vec![
             ("name", Member::Value(self.check.name.into())),
             ("status", Member::Value(self.status.name().into())),
@@ -96,7 +117,7 @@ impl Finding {
             ("meaning", text(&self.measure.meaning)),
             ("remedy", text(&self.measure.remedy)),
             ("reason", text(&self.measure.reason)),
-            ("subjects", subjects.map_or(Member::Value(Value::Null), Member::Document)),
+            ("subjects", subjects.unwrap_or(Member::Value(Value::Null))),
             ("age_seconds", number(self.measure.age)),
             ("took_ms", number(self.measure.took)),
             ("muted", Member::Value(self.thresholds.muted.into())),

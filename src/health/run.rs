@@ -174,33 +174,22 @@ impl Budget {
             .then(|| format!("the checks before it took more than {} ms", LONGEST.as_millis()))
     }
 
-    /// What a check measures and how long that took, or why it could not.
+    /// What a check measures.
     fn measured(&mut self, measure: fn(&Connection) -> Option<Measure>) -> Measure {
         let began = Instant::now();
-        let answer = probe(|| spi::connect(measure));
-        let took = began.elapsed();
-        let measured = match answer {
-            Ok(Some(measure)) => measure,
-            Ok(None) => Measure::because("the server gave no answer".to_owned()),
-            Err(error) => {
-                self.lost += took;
-                Measure::failed(&error)
-            }
-        };
-        Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
+        let (measured, is_lost) = answered(probe(|| spi::connect(measure)));
+        self.timed(measured, is_lost, began)
     }
 
     /// What a check says of sessions: the first such one reads them.
-    fn seen(&mut self, measure: fn(&Sessions) -> Measure) -> Measure {
+    fn seen(&mut self, measure: fn(&Sessions, &Connection) -> Option<Measure>) -> Measure {
         let began = Instant::now();
         let is_first = self.sessions.is_none();
-        let sessions = self.sessions.get_or_insert_with(Sessions::read);
-        let measured = sessions.as_ref().map_or_else(Measure::failed, measure);
-        let took = began.elapsed();
-        if is_first && sessions.is_err() {
-            self.lost += took;
-        }
-        Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
+        let (measured, is_lost) = match self.sessions.get_or_insert_with(Sessions::read) {
+            Ok(sessions) => answered(probe(|| spi::connect(|connection| measure(sessions, connection)))),
+            Err(error) => (Measure::failed(error), is_first),
+        };
+        self.timed(measured, is_lost, began)
     }
 
     /// What a check says of jobs: the first such one reads them.
@@ -208,11 +197,25 @@ impl Budget {
         let began = Instant::now();
         let is_first = self.figures.is_none();
         let figures = self.figures.get_or_insert_with(Figures::read);
-        let measured = measure(figures);
+        let (measured, is_lost) = (measure(figures), is_first && !figures.is_whole());
+        self.timed(measured, is_lost, began)
+    }
+
+    /// A measure with the time that it took, which was lost if it failed.
+    fn timed(&mut self, measured: Measure, is_lost: bool, began: Instant) -> Measure {
         let took = began.elapsed();
-        if is_first && !figures.is_whole() {
+        if is_lost {
             self.lost += took;
         }
         Measure { took: Some(took.as_secs_f64() * 1e3), ..measured }
+    }
+}
+
+/// What a check measured or why it could not, and whether it failed.
+fn answered(answer: Result<Option<Measure>, Error>) -> (Measure, bool) {
+    match answer {
+        Ok(Some(measure)) => (measure, false),
+        Ok(None) => (Measure::because("the server gave no answer".to_owned()), false),
+        Err(error) => (Measure::failed(&error), true),
     }
 }

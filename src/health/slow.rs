@@ -7,7 +7,9 @@ use super::run::probe;
 use crate::error::Error;
 use crate::guc;
 use crate::pg::datum::Jsonb;
+use crate::pg::document::Member;
 use crate::pg::spi::{self, Connection, Row, Statement};
+use crate::pg::xact;
 use crate::reply::Reply;
 use pgrx::pg_sys;
 use serde_json::json;
@@ -20,16 +22,13 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 const MISSED: f64 = 3.0;
 
 static KEPT: Statement = Statement::new(
-    c"SELECT f.value, f.meaning, f.remedy, f.subjects, f.reason, f.reveal, f.culprit, f.name, f.took_ms,
-             GREATEST(0, EXTRACT(epoch FROM
-                 pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) f.measured_at))::double precision
+    c"SELECT f.value, f.meaning, f.remedy, f.subjects, f.reason, f.reveal, f.culprit, f.name, f.took_ms, f.measured_at
       FROM foreman.slow_finding AS f",
     &[],
 );
 
 static MEMORY: Statement = Statement::new(
-    c"SELECT f.memory, GREATEST(0, EXTRACT(epoch FROM
-                 pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) f.measured_at))::double precision
+    c"SELECT f.memory, f.measured_at
       FROM foreman.slow_finding AS f
       WHERE f.name OPERATOR(pg_catalog.=) $1",
     &[pg_sys::TEXTOID],
@@ -75,13 +74,18 @@ pub fn checks() -> impl Iterator<Item = SlowCheck> {
 /// What was measured last, by the names of the checks; or why it can't be read.
 pub struct Kept(Result<HashMap<String, Measure>, Error>);
 
+/// For how many seconds something has been known.
+fn age(row: &Row<'_>, column: i32) -> Option<f64> {
+    row.time(column).map(|since| (xact::clock() - since.microseconds()).max(0) as f64 / 1e6)
+}
+
 /// Reads what was measured last.
 pub fn kept() -> Kept {
     Kept(probe(|| {
         spi::connect(|connection| {
             let rows = connection.run(&KEPT, &[]);
             let kept = |row: Row<'_>| {
-                let measure = Measure { took: row.double(9), age: row.double(10), ..Measure::of_columns(&row) };
+                let measure = Measure { took: row.double(9), age: age(&row, 10), ..Measure::of_columns(&row) };
                 Some((row.text(8)?, measure))
             };
             rows.iter().filter_map(kept).collect()
@@ -158,16 +162,18 @@ impl SlowCheck {
     /// What it asked to be remembered, and how many seconds ago.
     fn memory(self, connection: &Connection) -> (Option<Jsonb>, Option<f64>) {
         let rows = connection.run(&MEMORY, &[&self.name]);
-        rows.first().map_or((None, None), |row| (row.jsonb(1), row.double(2)))
+        rows.first().map_or((None, None), |row| (row.jsonb(1), age(&row, 2)))
     }
 
     fn keep(self, connection: &Connection, measure: &Measure, memory: Option<Jsonb>, started: Instant) {
         let took = started.elapsed().as_secs_f64() * 1e3;
         let Measure { value, meaning, remedy, subjects, reason, reveal, culprit, .. } = measure;
+        // A slow check is a statement, and so what it found was made by the server.
+        let subjects = subjects.as_ref().and_then(Member::document);
         let [meaning, remedy, reason, reveal, culprit] =
             [meaning, remedy, reason, reveal, culprit].map(Option::as_deref);
         connection
-            .run(&KEEP, &[&self.name, &took, value, &meaning, &remedy, subjects, &reason, &reveal, &culprit, &memory]);
+            .run(&KEEP, &[&self.name, &took, value, &meaning, &remedy, &subjects, &reason, &reveal, &culprit, &memory]);
     }
 }
 

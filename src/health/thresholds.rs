@@ -7,15 +7,13 @@ use crate::error::Error;
 use crate::pg::datum::{Text, Timestamptz};
 use crate::pg::document::Member;
 use crate::pg::spi::{self, Connection, Row, Statement};
+use crate::pg::xact;
 use crate::reply::Reply;
 use pgrx::pg_sys;
 use std::collections::HashMap;
 
 static CONFIGURED: Statement = Statement::new(
-    c"SELECT t.name, t.warn, t.fail, t.enabled,
-             COALESCE(t.muted_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp(), false),
-             pg_catalog.to_jsonb(t.muted_until) OPERATOR(pg_catalog.#>>) '{}', t.note
-      FROM foreman.health_threshold AS t",
+    c"SELECT t.name, t.warn, t.fail, t.enabled, t.muted_until, t.note FROM foreman.health_threshold AS t",
     &[],
 );
 
@@ -75,14 +73,16 @@ pub struct Wanted {
 
 /// What was configured of all checks.
 pub fn configured() -> Configured {
+    let now = xact::clock();
     let read = |row: Row<'_>| {
+        let muted_until = row.time(5);
         let configuration = Configuration {
             warn: row.double(2),
             fail: row.double(3),
             enabled: row.boolean(4),
-            muted: row.boolean(5),
-            muted_until: row.text(6),
-            note: row.text(7),
+            muted: muted_until.is_some_and(|until| until.microseconds() > now),
+            muted_until: muted_until.map(Timestamptz::to_json),
+            note: row.text(6),
         };
         Some((row.text(1)?, configuration))
     };

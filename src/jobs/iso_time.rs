@@ -1,4 +1,5 @@
-//! Reads `2026-11-24T12:00:00.5+01:00` without raising: the server's own reader has no way to answer "no" before 16.
+//! Reads `2026-11-24T12:00:00.5+01:00` without raising: the server's own reader has no way to answer "no" before 16. And
+//! writes it.
 
 /// Days from 2000-01-01 to a date of the proleptic Gregorian calendar.
 fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -93,9 +94,26 @@ pub fn parse(text: &str) -> Option<i64> {
     rest.is_empty().then_some(seconds * 1_000_000 + micros)
 }
 
+/// A moment in microseconds since 2000-01-01 UTC, in UTC, with all of its digits.
+pub fn utc(moment: i64) -> String {
+    let (seconds, micros) = (moment.div_euclid(1_000_000), moment.rem_euclid(1_000_000));
+    let (year, month, day) = date(seconds.div_euclid(86_400));
+    let of_day = seconds.rem_euclid(86_400);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{date, days, days_in, parse};
+    use super::{date, days, days_in, parse, utc};
+
+    #[test]
+    fn a_moment_is_written_as_it_is_read() {
+        assert_eq!(utc(0), "2000-01-01T00:00:00.000000Z");
+        for moment in [-1, 1, 86_399_999_999, 86_400_000_000, 848_837_025_000_123] {
+            assert_eq!(parse(&utc(moment)), Some(moment), "{}", utc(moment));
+        }
+    }
 
     #[test]
     fn a_date_and_its_day_lead_to_each_other() {

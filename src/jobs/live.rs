@@ -69,8 +69,21 @@ pub mod column {
     pub const METADATA: usize = 23;
 }
 
+/// The places of some columns of `finished_job` and its like.
+pub mod finished_column {
+    pub const FINISHED_AT: usize = 4;
+    pub const QUEUE_ID: usize = 5;
+    pub const STATUS: usize = 9;
+}
+
+/// Jobs that ended, by their days.
+pub static FINISHED_JOB: Table = Table::new(c"finished_job", FINISHED);
+
+/// Jobs that ended when their day had no partition.
+pub static FINISHED_REST: Table = Table::new(c"finished_rest", FINISHED);
+
 /// The columns of a partition of `finished_job`.
-const FINISHED: &[(&CStr, pg_sys::Oid)] = &[
+pub const FINISHED: &[(&CStr, pg_sys::Oid)] = &[
     (c"id", pg_sys::INT8OID),
     (c"run_at", pg_sys::TIMESTAMPTZOID),
     (c"created_at", pg_sys::TIMESTAMPTZOID),

@@ -4,6 +4,7 @@ pub mod cancel;
 pub mod claim;
 pub mod create;
 pub mod explain;
+pub mod figures;
 pub mod finish;
 pub mod heartbeat;
 pub mod hold;

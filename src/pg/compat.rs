@@ -217,6 +217,10 @@ pub mod bare {
         pub fn errstart(elevel: c_int, domain: *const c_char) -> bool;
         /// `utils/elog.h`: ends a report; returns where its level is below ERROR.
         pub fn errfinish(filename: *const c_char, line: c_int, function: *const c_char);
+        /// `executor/tuptable.h`: takes the first columns out of a slot's row. Called through pgrx's guard.
+        pub fn slot_getsomeattrs_int(slot: *mut pg_sys::TupleTableSlot, columns: c_int);
+        /// `catalog/pg_inherits.h`: reads the catalog. Called through pgrx's guard.
+        pub fn find_inheritance_children(table: pg_sys::Oid, lock: pg_sys::LOCKMODE) -> *mut pg_sys::List;
         /// `storage/predicate.h`: raises 40001 where the transaction is doomed. Called through pgrx's guard.
         pub fn CheckForSerializableConflictIn(
             relation: pg_sys::Relation,

@@ -28,9 +28,3 @@ pub fn connectable() -> Vec<u32> {
     }
     oids
 }
-
-/// Whether there is such a database. In a transaction of the caller's.
-pub fn is_there(oid: u32) -> bool {
-    // SAFETY: a catalog look-up; it answers NULL or a copy of the name in the current memory context.
-    !unsafe { pg_sys::get_database_name(oid.into()) }.is_null()
-}

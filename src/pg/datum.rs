@@ -310,6 +310,10 @@ impl TextArray {
     }
 }
 
+/// A `date`, in days since 2000-01-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date(pub i32);
+
 /// A type that arrays are made of, and how the server stores it.
 pub trait Element: Copy {
     const OID: pg_sys::Oid;
@@ -340,6 +344,7 @@ macro_rules! element {
 element! {
     i32, INT4OID, 4, b'i', pg_sys::Datum::from;
     i64, INT8OID, 8, b'd', pg_sys::Datum::from;
+    Date, DATEOID, 4, b'i', |date| pg_sys::Datum::from(date.0);
     f64, FLOAT8OID, 8, b'd', |value| pg_sys::Datum::from(value.to_bits());
     Timestamptz, TIMESTAMPTZOID, 8, b'd', Timestamptz::datum;
     Text, TEXTOID, -1, b'i', Text::datum;

@@ -14,7 +14,7 @@ use std::ffi::CString;
 use std::ptr;
 
 /// What a member of the object is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Member {
     /// Texts in it have no NUL, which a jsonb can't hold.
     Value(Value),
@@ -25,6 +25,21 @@ pub enum Member {
     Array(Vec<Member>),
 }
 
+impl Member {
+    /// An array of these elements; none of none.
+    pub fn list(elements: Vec<Member>) -> Option<Member> {
+        (!elements.is_empty()).then_some(Member::Array(elements))
+    }
+
+    /// What the server made, if it did.
+    pub fn document(&self) -> Option<Jsonb> {
+        match self {
+            Member::Document(document) => Some(*document),
+            _ => None,
+        }
+    }
+}
+
 /// A jsonb of these members, in the current memory context; of those with the same name the last counts.
 pub fn object(members: &[(&str, Member)]) -> Jsonb {
     let mut object = Builder { state: ptr::null_mut() };
@@ -32,17 +47,6 @@ pub fn object(members: &[(&str, Member)]) -> Jsonb {
     // SAFETY: the last token has closed the object; all texts that it points to are borrowed by `members` or lie in
     // the current memory context. The result is a copy.
     unsafe { Jsonb::from_raw(pg_sys::JsonbValueToJsonb(&mut whole).into()) }
-}
-
-/// A jsonb array of these elements, in the current memory context; NULL of none.
-pub fn list(elements: Vec<Member>) -> Option<Jsonb> {
-    if elements.is_empty() {
-        return None;
-    }
-    let mut list = Builder { state: ptr::null_mut() };
-    let mut whole = list.array(&elements);
-    // SAFETY: as in `object`.
-    Some(unsafe { Jsonb::from_raw(pg_sys::JsonbValueToJsonb(&mut whole).into()) })
 }
 
 /// The server's own builder.

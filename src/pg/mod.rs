@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod brief_lock;
+pub mod catalog;
 pub mod compat;
 pub mod databases;
 pub mod datum;
@@ -16,6 +17,7 @@ pub mod jsonb;
 pub mod latch;
 pub mod lock_timeout;
 pub mod log;
+pub mod names;
 pub mod notify;
 pub mod planner;
 pub mod procedure;
@@ -32,4 +34,5 @@ pub mod statement;
 pub mod table;
 pub mod timeout;
 pub mod versions;
+pub mod walk;
 pub mod xact;

@@ -21,6 +21,15 @@ pub fn database() -> u32 {
     unsafe { pg_sys::MyDatabaseId }.to_u32()
 }
 
+/// Whether VACUUM takes no notice of a process's snapshot: that of another VACUUM, or of one that decodes for a slot, which
+/// has a mark of its own. `false` where there is no such process.
+pub fn is_passed_over_by_vacuum(pid: i32) -> bool {
+    // SAFETY: NULL or the place of a process in shared memory, which is there from the server's start to its end; one byte of
+    // it is read, which its process may be changing.
+    let flags = unsafe { pg_sys::BackendPidGetProc(pid).as_ref() }.map_or(0, |process| process.statusFlags);
+    u32::from(flags) & (pg_sys::PROC_IN_VACUUM | pg_sys::PROC_IN_LOGICAL_DECODING) != 0
+}
+
 /// Sets the latch of the process at a place: one that has come there since is woken for nothing.
 pub fn wake(number: i32) {
     // SAFETY: the place was another process's `own_number`; the server has as many latches from its start to its end.

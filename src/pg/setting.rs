@@ -12,6 +12,11 @@ pub fn value(name: &CStr) -> String {
     }
 }
 
+/// A number, in the setting's own unit; 0 where this server has none of that name.
+pub fn number(name: &CStr) -> i64 {
+    value(name).parse().unwrap_or_default()
+}
+
 /// Whether one that is on or off is on.
 pub fn is_on(name: &CStr) -> bool {
     value(name) == "on"

@@ -3,7 +3,7 @@
 //! pgrx's own client decides by itself when a statement is read-only and then misses what the same transaction
 //! wrote outside of the subtransaction; here each statement sees all that went before it.
 
-use super::datum::{Array, Jsonb, Text, Timestamptz, Uuid, server_text};
+use super::datum::{Array, Date, Jsonb, Text, Timestamptz, Uuid, server_text};
 use super::{lock_timeout, planner};
 use core::ffi::{CStr, c_char, c_int};
 use pgrx::pg_sys;
@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A connection to SPI, open for as long as `connect`'s closure runs.
 pub struct Connection {
-    /// Made by `connect` only.
-    _private: (),
+    /// Whether all statements see the snapshot in force, and so nothing that this transaction writes after it.
+    keeps_snapshot: bool,
 }
 
 /// Runs `work` connected. An error that unwinds leaves the connection to the server, whose rollback of the
@@ -21,9 +21,24 @@ pub struct Connection {
 pub fn connect<R>(work: impl FnOnce(&Connection) -> R) -> R {
     // SAFETY: balanced by SPI_finish below, or by the rollback of the guard's subtransaction.
     unsafe { pg_sys::SPI_connect() };
-    let result = work(&Connection { _private: () });
+    let result = work(&Connection { keeps_snapshot: false });
     // SAFETY: the connection on top is ours, since every other user of SPI balances its own.
     unsafe { pg_sys::SPI_finish() };
+    result
+}
+
+/// The same for what only reads: all of it sees the snapshot in force, as the statements of a STABLE function do.
+pub fn connect_to_read<R>(work: impl FnOnce(&Connection) -> R) -> R {
+    connect(|_| work(&Connection { keeps_snapshot: true }))
+}
+
+/// Takes a snapshot, and has it in force for all of the work.
+pub fn in_one_snapshot<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: in a transaction; popped below, or by the rollback of the guard's subtransaction.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
+    let result = work();
+    // SAFETY: what was pushed on top of it is gone, since everybody balances his own.
+    unsafe { pg_sys::PopActiveSnapshot() };
     result
 }
 
@@ -33,7 +48,7 @@ pub fn connect_and_commit<R>(work: impl FnOnce(&Connection) -> R) -> R {
     // next one, in which the connection goes on.
     unsafe {
         pg_sys::SPI_connect_ext(pg_sys::SPI_OPT_NONATOMIC as c_int);
-        let result = work(&Connection { _private: () });
+        let result = work(&Connection { keeps_snapshot: false });
         pg_sys::SPI_commit();
         pg_sys::SPI_finish();
         result
@@ -124,6 +139,7 @@ bind_by! {
     Jsonb => Jsonb::datum,
     Timestamptz => Timestamptz::datum,
     Uuid => Uuid::datum,
+    Date => |date| pg_sys::Datum::from(date.0),
     Array => Array::datum,
 }
 
@@ -155,11 +171,11 @@ impl Connection {
             nulls.push(if parameter.is_some() { b' ' } else { b'n' } as c_char);
             datums.push(parameter.unwrap_or(pg_sys::Datum::null()));
         }
-        // SAFETY: both arrays have an entry for each of the plan's parameters. Not read-only: each statement
+        // SAFETY: both arrays have an entry for each of the plan's parameters. Where it is not read-only each statement
         // gets a snapshot of its own under READ COMMITTED and sees what this transaction wrote.
         unsafe {
-            let status =
-                pg_sys::SPI_execute_plan(plan, datums.as_mut_ptr(), nulls.as_ptr(), false, limit as core::ffi::c_long);
+            let (datums, nulls, limit) = (datums.as_mut_ptr(), nulls.as_ptr(), limit as core::ffi::c_long);
+            let status = pg_sys::SPI_execute_plan(plan, datums, nulls, self.keeps_snapshot, limit);
             assert!(status >= 0, "SPI_execute_plan answered {status}");
             Rows { table: pg_sys::SPI_tuptable, processed: pg_sys::SPI_processed as usize, status }
         }
@@ -227,6 +243,11 @@ impl Row<'_> {
     /// An `integer` column.
     pub fn integer(&self, column: c_int) -> Option<i32> {
         self.datum(column).map(|datum| datum.value() as i32)
+    }
+
+    /// An `oid` or `xid` column.
+    pub fn number(&self, column: c_int) -> Option<u32> {
+        self.datum(column).map(|datum| datum.value() as u32)
     }
 
     /// A `double precision` column.

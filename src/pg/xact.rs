@@ -84,6 +84,26 @@ pub fn after(moment: i64, seconds: f64) -> i64 {
     moment.saturating_add((seconds * 1_000_000.0) as i64)
 }
 
+/// How many transactions ago one began, as SQL's `age` has it.
+pub fn age(id: u32) -> i32 {
+    if id < pg_sys::FirstNormalTransactionId.into_inner() {
+        return i32::MAX;
+    }
+    // SAFETY: reads this backend's transaction state, or a number in shared memory.
+    let now = unsafe { pg_sys::GetStableLatestTransactionId() };
+    now.into_inner().wrapping_sub(id) as i32
+}
+
+/// How many multixacts ago one was made, as SQL's `mxid_age` has it.
+pub fn multixact_age(id: u32) -> i32 {
+    if id == 0 {
+        return i32::MAX;
+    }
+    // SAFETY: reads a number in shared memory.
+    let next = unsafe { pg_sys::ReadNextMultiXactId() };
+    next.into_inner().wrapping_sub(id) as i32
+}
+
 /// The number of this transaction, in which the epoch counts; 0 if it has none.
 pub fn own_id() -> u64 {
     // SAFETY: reads this backend's transaction state.

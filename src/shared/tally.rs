@@ -4,7 +4,7 @@
 //!
 //! By database and not by queue: each has 32 series of its own, and a backend knows its database's place once and for all.
 
-use crate::pg::{databases, process};
+use crate::pg::{names, process};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -130,7 +130,7 @@ impl Table {
         // The first that is free is behind all that are taken, since a place is never free again.
         let first = || self.0.iter().position(|place| of(place) == database || place.take(0, database));
         first().or_else(|| {
-            let gone = self.0.iter().find(|place| !databases::is_there(of(place)))?;
+            let gone = self.0.iter().find(|place| names::database(of(place)).is_none())?;
             gone.take(of(gone), database);
             // Another session of this database may have taken one before.
             first()

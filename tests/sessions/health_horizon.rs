@@ -116,6 +116,23 @@ fn autovacuums_own_snapshot_is_told_and_nobody_is_to_end_it() {
 }
 
 #[test]
+fn a_vacuum_keeps_no_other_from_removing_rows_and_is_not_told() {
+    let cluster = Cluster::start(&[]);
+    let db = cluster.database();
+    let mut asking = db.session();
+    asking.run("CREATE TABLE large AS SELECT n FROM generate_series(1, 100000) AS n");
+    let mut session = db.session();
+    session.run("SET vacuum_cost_delay = 100; SET vacuum_cost_limit = 1");
+    let vacuum = session.background(|session| session.try_run("VACUUM large").is_err());
+    wait_until("its snapshot", || {
+        db.see(&format!("SELECT backend_xmin IS NOT NULL FROM pg_stat_activity WHERE pid = {}", vacuum.pid))
+    });
+    assert_eq!(holders(&mut asking), []);
+    asking.run(&format!("SELECT pg_cancel_backend({})", vacuum.pid));
+    assert!(vacuum.finish().1, "it was under way");
+}
+
+#[test]
 fn what_is_held_in_another_database_is_no_alarm_here() {
     let cluster = Cluster::start(&[]);
     let (db, other) = (cluster.database(), cluster.database());

@@ -66,6 +66,7 @@ const CALLS: &[(&str, Gets)] = &[
     ("db_health()", HealthDocument),
     ("read_health_checks()", Success),
     ("read_health_thresholds()", Success),
+    ("read_server('sessions')", Success),
     ("configure_check('connections')", Error("READ_ONLY")),
     ("refresh_health()", Error("READ_ONLY")),
     ("check('{\"status\": \"success\"}')", Success),

@@ -1,9 +1,13 @@
 //! Sessions that wait for a lock, and who is at the root.
 
-use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::datum::{Array, Jsonb};
-use crate::pg::spi::{Connection, Row, Rows, Statement};
+use crate::health::check::{Check, Direction, Measure, Run, Status, decimals};
+use crate::health::families::horizon;
+use crate::health::families::sessions::Sessions;
+use crate::pg::datum::quoted;
+use crate::pg::document::Member;
+use crate::pg::spi::{Connection, Row, Statement};
 use pgrx::pg_sys;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 pub const CHECK: Check = Check {
@@ -17,7 +21,7 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "For how long a session has been waiting for a lock, and who is at the root: blocks others and does not wait.",
     advice: "End the root's transaction by the remedy: the others go on by themselves. foreman.blocking shows all roots.",
-    run: Run::Fast(|connection| Some(measure(connection))),
+    run: Run::Sessions(|sessions, connection| Some(measure(sessions, connection))),
 };
 
 // The lock table is open to every role. pg_blocking_pids takes exclusive hold of it for a moment, so it is asked only for
@@ -39,84 +43,36 @@ static WAITS: Statement = Statement::new(
 
 // A prepared transaction is pid 0 to whoever waits for it. Which one it is, is seen from the lock that it holds of what is
 // waited for: it holds that in no process, and beside the lock of its own number.
-static ROOTS: Statement = Statement::new(
-    c"WITH asked AS MATERIALIZED (
-          SELECT a.pid, a.blocks, a.depth, a.seconds, a.waiter
-          FROM ROWS FROM (
-              pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)
-          ) AS a (pid, blocks, depth, seconds, waiter)
-      ), root AS MATERIALIZED (
-          SELECT a.blocks, a.depth, pg_catalog.round(a.seconds::numeric, 3) AS longest_wait_seconds, a.pid,
-                 s.backend_start, COALESCE(s.database, p.database) AS database, COALESCE(s.role, p.owner) AS role,
-                 s.application, s.state, pg_catalog.round(s.transaction_seconds::numeric, 3) AS transaction_seconds,
-                 CASE WHEN p.gid IS NULL THEN pg_catalog.format('pid %s', a.pid)
-                      ELSE pg_catalog.format('prepared transaction %L', p.gid) END AS holder,
-                 CASE WHEN p.gid IS NULL THEN s.remedy
-                      ELSE pg_catalog.format(
-                          'ROLLBACK PREPARED %L; -- or COMMIT PREPARED, in database %I, by its owner or a superuser; what it did is lost',
-                          p.gid, p.database) END AS remedy
-          FROM asked AS a
-          LEFT JOIN foreman.client_sessions AS s ON s.pid OPERATOR(pg_catalog.=) a.pid
-          LEFT JOIN LATERAL (
-              SELECT x.gid, x.database, x.owner
-              FROM pg_catalog.pg_locks AS w
-              JOIN pg_catalog.pg_locks AS h
-                  ON h.granted AND h.pid IS NULL
-                  AND h.locktype OPERATOR(pg_catalog.=) w.locktype
-                  AND h.database IS NOT DISTINCT FROM w.database
-                  AND h.relation IS NOT DISTINCT FROM w.relation
-                  AND h.page IS NOT DISTINCT FROM w.page
-                  AND h.tuple IS NOT DISTINCT FROM w.tuple
-                  AND h.transactionid::text IS NOT DISTINCT FROM w.transactionid::text
-                  AND h.classid IS NOT DISTINCT FROM w.classid
-                  AND h.objid IS NOT DISTINCT FROM w.objid
-                  AND h.objsubid IS NOT DISTINCT FROM w.objsubid
-              JOIN pg_catalog.pg_locks AS t
-                  ON t.granted AND t.pid IS NULL
-                  AND t.locktype OPERATOR(pg_catalog.=) 'transactionid'
-                  AND t.virtualtransaction OPERATOR(pg_catalog.=) h.virtualtransaction
-              JOIN pg_catalog.pg_prepared_xacts AS x ON x.transaction OPERATOR(pg_catalog.=) t.transactionid
-              WHERE a.pid OPERATOR(pg_catalog.=) 0
-                AND NOT w.granted
-                AND w.pid OPERATOR(pg_catalog.=) a.waiter
-              ORDER BY x.prepared
-              LIMIT 1
-          ) AS p ON true
-      )
-      SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(r) ORDER BY r.blocks DESC, r.pid),
-             (pg_catalog.array_agg(r.holder ORDER BY r.blocks DESC, r.pid))[1],
-             (pg_catalog.array_agg(
-                 r.holder OPERATOR(pg_catalog.||) CASE
-                     WHEN r.state IS NULL THEN ''
-                     ELSE pg_catalog.format(' (application %L, %s)', r.application, r.state)
-                 END ORDER BY r.blocks DESC, r.pid))[1],
-             (pg_catalog.array_agg(r.remedy ORDER BY r.blocks DESC, r.pid))[1]
-      FROM root AS r",
-    &[
-        pg_sys::INT4ARRAYOID,
-        pg_sys::INT8ARRAYOID,
-        pg_sys::INT8ARRAYOID,
-        pg_sys::FLOAT8ARRAYOID,
-        pg_sys::INT4ARRAYOID,
-    ],
-);
-
-static SUBJECTS: Statement = Statement::new(
-    c"SELECT pg_catalog.jsonb_build_object(
-          'waiting', $1,
-          'truncated', $1 OPERATOR(pg_catalog.>) 200,
-          'roots', COALESCE($2, '[]'),
-          'longest_waits', (
-              SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                  'pid', w.pid, 'seconds', pg_catalog.round(w.seconds::numeric, 3),
-                  'blocked_by', pg_catalog.to_jsonb(w.blockers::pg_catalog.int4[]))
-                  ORDER BY w.seconds DESC, w.pid)
-              FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) AS w (pid, seconds, blockers)))",
-    &[pg_sys::INT8OID, pg_sys::JSONBOID, pg_sys::INT4ARRAYOID, pg_sys::FLOAT8ARRAYOID, pg_sys::TEXTARRAYOID],
+static PREPARED: Statement = Statement::new(
+    c"SELECT x.gid, x.database, x.owner
+      FROM pg_catalog.pg_locks AS w
+      JOIN pg_catalog.pg_locks AS h
+          ON h.granted AND h.pid IS NULL
+          AND h.locktype OPERATOR(pg_catalog.=) w.locktype
+          AND h.database IS NOT DISTINCT FROM w.database
+          AND h.relation IS NOT DISTINCT FROM w.relation
+          AND h.page IS NOT DISTINCT FROM w.page
+          AND h.tuple IS NOT DISTINCT FROM w.tuple
+          AND h.transactionid::text IS NOT DISTINCT FROM w.transactionid::text
+          AND h.classid IS NOT DISTINCT FROM w.classid
+          AND h.objid IS NOT DISTINCT FROM w.objid
+          AND h.objsubid IS NOT DISTINCT FROM w.objsubid
+      JOIN pg_catalog.pg_locks AS t
+          ON t.granted AND t.pid IS NULL
+          AND t.locktype OPERATOR(pg_catalog.=) 'transactionid'
+          AND t.virtualtransaction OPERATOR(pg_catalog.=) h.virtualtransaction
+      JOIN pg_catalog.pg_prepared_xacts AS x ON x.transaction OPERATOR(pg_catalog.=) t.transactionid
+      WHERE NOT w.granted
+        AND w.pid OPERATOR(pg_catalog.=) $1
+      ORDER BY x.prepared
+      LIMIT 1",
+    &[pg_sys::INT4OID],
 );
 
 /// How many are told of.
 const TOLD: usize = 10;
+/// Of how many it is asked for whom they wait, as the statement has it.
+const MOST: i64 = 200;
 
 /// A session that waits, and for whom.
 struct Wait {
@@ -142,6 +98,15 @@ impl Wait {
     fn of(row: &Row<'_>) -> Option<Wait> {
         let blockers = row.text(4)?.trim_matches(['{', '}']).split(',').filter_map(|pid| pid.parse().ok()).collect();
         Some(Wait { pid: row.integer(1)?, seconds: row.double(2)?, blockers })
+    }
+
+    /// As one of the longest.
+    fn told(&self) -> Member {
+        Member::Object(vec![
+            ("pid", Member::Value(self.pid.into())),
+            ("seconds", decimals(self.seconds, 3)),
+            ("blocked_by", Member::Value(self.blockers.clone().into())),
+        ])
     }
 }
 
@@ -176,68 +141,81 @@ fn root(pid: i32, behind: &HashMap<i32, Vec<&Wait>>) -> Option<Root> {
     Some(root)
 }
 
+/// Who a root is.
+struct Told {
+    name: String,
+    /// The same with the application and the state of a session.
+    description: String,
+    remedy: Option<String>,
+    member: Member,
+}
+
 /// The check.
-fn measure(connection: &Connection) -> Measure {
+fn measure(sessions: &Sessions, connection: &Connection) -> Measure {
+    const NONE: &str = "No session waits for a lock.";
+    // The lock table is long where there may be many connections, and a session's wait is shown beside it. In the moment in
+    // which the server looks whether it waits in a circle it is not, which is none of a wait's that counts.
+    if !sessions.may_wait_for_locks() {
+        return Measure::none(NONE);
+    }
     let rows = connection.run(&WAITS, &[]);
-    let sessions = rows.first().and_then(|row| row.bigint(3)).unwrap_or(0);
+    let waiting = rows.first().and_then(|row| row.bigint(3)).unwrap_or(0);
     let waits: Vec<Wait> = rows.iter().filter_map(|row| Wait::of(&row)).collect();
-    let Some(longest) = waits.first() else {
-        return Measure {
-            value: Some(0.0),
-            meaning: Some("No session waits for a lock.".to_owned()),
-            ..Measure::default()
-        };
-    };
-    let roots = roots(&waits);
-    let told = connection.run(
-        &ROOTS,
-        &[
-            &Array::of(roots.iter().map(|root| Some(root.pid))),
-            &Array::of(roots.iter().map(|root| Some(root.blocks))),
-            &Array::of(roots.iter().map(|root| Some(root.depth))),
-            &Array::of(roots.iter().map(|root| Some(root.seconds))),
-            &Array::of(roots.iter().map(|root| Some(root.waiter))),
-        ],
-    );
-    let text = |column| told.first().and_then(|row| row.text(column));
-    let at_the_root = match text(3) {
-        Some(holder) => format!("At the root is {holder}."),
+    let Some(longest) = waits.first() else { return Measure::none(NONE) };
+    let told: Vec<Told> = roots(&waits).iter().map(|root| root.told(sessions, connection)).collect();
+    let at_the_root = match told.first() {
+        Some(root) => format!("At the root is {}.", root.description),
         None => "They wait for each other, or the lock has just been freed.".to_owned(),
     };
     Measure {
         value: Some(longest.seconds),
         meaning: Some(format!(
-            "Sessions that wait for a lock: {sessions}, the longest for {:.1} s. {at_the_root}",
+            "Sessions that wait for a lock: {waiting}, the longest for {:.1} s. {at_the_root}",
             longest.seconds
         )),
-        remedy: text(4),
-        subjects: subjects(connection, sessions, &told, &waits),
-        culprit: text(2),
+        remedy: told.first().and_then(|root| root.remedy.clone()),
+        culprit: told.first().map(|root| root.name.clone()),
+        subjects: Some(Member::Object(vec![
+            ("waiting", Member::Value(waiting.into())),
+            ("truncated", Member::Value((waiting > MOST).into())),
+            ("roots", Member::Array(told.into_iter().map(|root| root.member).collect())),
+            ("longest_waits", Member::Array(waits.iter().take(TOLD).map(Wait::told).collect())),
+        ])),
         ..Measure::default()
     }
 }
 
-/// Those at the root, and those that wait longest.
-fn subjects(connection: &Connection, sessions: i64, roots: &Rows, waits: &[Wait]) -> Option<Jsonb> {
-    let longest = &waits[..waits.len().min(TOLD)];
-    let blockers: Vec<String> = longest.iter().map(|wait| format!("{{{}}}", joined(&wait.blockers))).collect();
-    let blockers: Vec<&str> = blockers.iter().map(String::as_str).collect();
-    let rows = connection.run(
-        &SUBJECTS,
-        &[
-            &sessions,
-            &roots.first().and_then(|row| row.jsonb(1)),
-            &Array::of(longest.iter().map(|wait| Some(wait.pid))),
-            &Array::of(longest.iter().map(|wait| Some(wait.seconds))),
-            &Array::of_names(&blockers),
-        ],
-    );
-    rows.first().and_then(|row| row.jsonb(1))
-}
-
-/// Pids in a row.
-fn joined(pids: &[i32]) -> String {
-    pids.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
+impl Root {
+    fn told(&self, sessions: &Sessions, connection: &Connection) -> Told {
+        let rows = (self.pid == 0).then(|| connection.run(&PREPARED, &[&self.waiter]));
+        let prepared = rows.as_ref().and_then(|rows| rows.first());
+        let session = sessions.processes.iter().find(|process| process.pid == self.pid);
+        let text = |text: Option<String>| Member::Value(text.into());
+        let (name, remedy, mut members) = match (prepared, session) {
+            (Some(row), _) => {
+                let (gid, database) = (row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default());
+                let remedy = horizon::prepared_remedy(&gid, &database);
+                let members = vec![("database", text(Some(database))), ("role", text(row.text(3)))];
+                (horizon::prepared_name(&gid), Some(remedy), members)
+            }
+            (None, Some(session)) => (session.name(), session.remedy(), session.identity()),
+            (None, None) => (format!("pid {}", self.pid), None, Vec::new()),
+        };
+        let open_for = session.and_then(|session| session.transaction_seconds);
+        members.extend([
+            ("pid", Member::Value(self.pid.into())),
+            ("blocks", Member::Value(self.blocks.into())),
+            ("depth", Member::Value(self.depth.into())),
+            ("longest_wait_seconds", decimals(self.seconds, 3)),
+            ("transaction_seconds", open_for.map_or(Member::Value(Value::Null), |seconds| decimals(seconds, 3))),
+            ("holder", text(Some(name.clone()))),
+            ("remedy", text(remedy.clone())),
+        ]);
+        let described = session.filter(|session| !session.state.is_empty()).map(|session| {
+            format!("{name} (application {}, {})", quoted(&session.application), session.state)
+        });
+        Told { description: described.unwrap_or_else(|| name.clone()), name, remedy, member: Member::Object(members) }
+    }
 }
 
 #[cfg(test)]

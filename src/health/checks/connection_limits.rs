@@ -1,8 +1,10 @@
 //! Limits that a database or a role has for its connections.
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::{Connection, Statement};
-use pgrx::pg_sys;
+use crate::health::families::sessions::Sessions;
+use crate::pg::document::Member;
+use crate::pg::{catalog, names};
+use std::collections::BTreeMap;
 
 pub const CHECK: Check = Check {
     name: "connection_limits",
@@ -16,74 +18,73 @@ pub const CHECK: Check = Check {
     about: "How much is in use of the connection limit of a database or a role (CONNECTION LIMIT), where one has a limit: of \
             the one that is fullest.",
     advice: "Raise the limit by ALTER DATABASE or ALTER ROLE, or see in foreman.connection_health what its sessions do.",
-    run: Run::Fast(measure),
+    run: Run::Sessions(|sessions, _| Some(measure(sessions))),
 };
 
-const NONE: &str = "No database and no role with a limit has a connection.";
+/// How many are told of.
+const TOLD: usize = 10;
 
-// Where there is no limit, as on most servers, the statement below need not be planned: in a new session that takes 5 ms.
-static ANY: Statement = Statement::new(
-    c"SELECT EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.datconnlimit OPERATOR(pg_catalog.>) 0)
-          OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r
-                     WHERE r.rolconnlimit OPERATOR(pg_catalog.>) 0 AND NOT r.rolsuper)",
-    &[],
-);
+/// A database or a role that has a limit.
+struct Limited {
+    kind: &'static str,
+    name: String,
+    size: i32,
+    used: i64,
+}
 
-// Whose session it is in which database is shown to every role, and nothing else of one that is hidden. Superusers are not
-// counted against limits; a database with the limit -2 is a half-dropped one.
-static ROW: Statement = Statement::new(
-    c"WITH used AS MATERIALIZED (
-          SELECT a.datid, a.usesysid, pg_catalog.count(*) AS sessions
-          FROM pg_catalog.pg_stat_activity AS a
-          WHERE a.datid IS NOT NULL
-            AND a.usesysid IS NOT NULL
-            AND (a.backend_start IS NULL OR a.backend_type OPERATOR(pg_catalog.=) 'client backend')
-          GROUP BY a.datid, a.usesysid
-      ), limited AS MATERIALIZED (
-          SELECT 'database' AS kind, d.datname::pg_catalog.text AS name, d.datconnlimit AS size,
-                 pg_catalog.sum(u.sessions)::bigint AS used
-          FROM pg_catalog.pg_database AS d
-          JOIN used AS u ON u.datid OPERATOR(pg_catalog.=) d.oid
-          JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) u.usesysid AND NOT r.rolsuper
-          WHERE d.datconnlimit OPERATOR(pg_catalog.>) 0
-          GROUP BY d.datname, d.datconnlimit
-          UNION ALL
-          SELECT 'role', r.rolname::pg_catalog.text, r.rolconnlimit, pg_catalog.sum(u.sessions)::bigint
-          FROM pg_catalog.pg_roles AS r
-          JOIN used AS u ON u.usesysid OPERATOR(pg_catalog.=) r.oid
-          WHERE r.rolconnlimit OPERATOR(pg_catalog.>) 0
-            AND NOT r.rolsuper
-          GROUP BY r.rolname, r.rolconnlimit
-      ), fullest AS (
-          SELECT l.kind, l.name, l.size, l.used,
-                 100.0::double precision OPERATOR(pg_catalog.*) l.used OPERATOR(pg_catalog./) l.size AS percent
-          FROM limited AS l
-          ORDER BY percent DESC, l.kind, l.name
-          LIMIT 10
-      ), worst AS (
-          SELECT f.kind, f.name, f.size, f.used, f.percent
-          FROM fullest AS f
-          ORDER BY f.percent DESC, f.kind, f.name LIMIT 1
-      )
-      SELECT COALESCE(w.percent, 0) AS value,
-             CASE
-                 WHEN w.name IS NULL THEN $1
-                 ELSE pg_catalog.format('The %s %I has %s of the %s connections that it may have.', w.kind, w.name, w.used, w.size)
-             END AS meaning,
-             CASE WHEN w.name IS NOT NULL THEN pg_catalog.format(
-                 'ALTER %s %I CONNECTION LIMIT %s; -- takes its owner, or CREATEROLE', pg_catalog.upper(w.kind), w.name,
-                 w.size OPERATOR(pg_catalog.*) 2) END AS remedy,
-             (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(f) OPERATOR(pg_catalog.-) 'percent'
-                         ORDER BY f.percent DESC, f.kind, f.name) FROM fullest AS f) AS subjects
-      FROM (VALUES (1)) AS one (n)
-      LEFT JOIN worst AS w ON true",
-    &[pg_sys::TEXTOID],
-);
-
-/// The limit that is nearest.
-fn measure(connection: &Connection) -> Option<Measure> {
-    if connection.run(&ANY, &[]).first().is_some_and(|row| row.boolean(1)) {
-        return Measure::of_answer(connection, &ROW, &[&NONE]);
+/// The limit that is nearest. Whose session it is in which database is shown to every role, and nothing else of one that is
+/// hidden.
+fn measure(sessions: &Sessions) -> Measure {
+    let (mut of_databases, mut of_roles) = (BTreeMap::new(), BTreeMap::new());
+    for (database, oid) in sessions.clients().filter_map(|session| Some((session.database?, session.role?))) {
+        match catalog::role(oid) {
+            Some(role) if !role.is_superuser => *of_databases.entry(database).or_insert(0) += 1,
+            _ => {}
+        }
+        *of_roles.entry(oid).or_insert(0) += 1;
     }
-    Some(Measure { value: Some(0.0), meaning: Some(NONE.to_owned()), ..Measure::default() })
+    let databases = of_databases.into_iter().filter_map(|(oid, used)| {
+        Some(Limited { kind: "database", name: names::database(oid)?, size: catalog::connection_limit(oid)?, used })
+    });
+    let roles = of_roles.into_iter().filter_map(|(oid, used)| {
+        Some(Limited { kind: "role", name: names::role(oid)?, size: catalog::role(oid)?.limit?, used })
+    });
+    let mut limited: Vec<Limited> = databases.chain(roles).collect();
+    limited.sort_by(|one, other| {
+        let order = other.percent().total_cmp(&one.percent());
+        order.then_with(|| (one.kind, &one.name).cmp(&(other.kind, &other.name)))
+    });
+    limited.truncate(TOLD);
+    let Some(fullest) = limited.first() else {
+        return Measure::none("No database and no role with a limit has a connection.");
+    };
+    let Limited { kind, name, size, used } = fullest;
+    let name = names::identifier(name);
+    Measure {
+        value: Some(fullest.percent()),
+        meaning: Some(format!("The {kind} {name} has {used} of the {size} connections that it may have.")),
+        remedy: Some(format!(
+            "ALTER {} {name} CONNECTION LIMIT {}; -- takes its owner, or CREATEROLE",
+            kind.to_uppercase(),
+            size.saturating_mul(2)
+        )),
+        subjects: Member::list(limited.iter().map(Limited::subject).collect()),
+        ..Measure::default()
+    }
+}
+
+impl Limited {
+    fn percent(&self) -> f64 {
+        100.0 * self.used as f64 / f64::from(self.size)
+    }
+
+    /// As one of the check's subjects.
+    fn subject(&self) -> Member {
+        Member::Object(vec![
+            ("kind", Member::Value(self.kind.into())),
+            ("name", Member::Value(self.name.as_str().into())),
+            ("size", Member::Value(self.size.into())),
+            ("used", Member::Value(self.used.into())),
+        ])
+    }
 }

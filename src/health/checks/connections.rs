@@ -1,7 +1,6 @@
 //! How much of the server's connection slots is in use.
 
 use crate::health::check::{Check, Direction, Run, Status};
-use crate::health::families::sessions::Sessions;
 
 pub const CHECK: Check = Check {
     name: "connections",
@@ -14,5 +13,5 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "How much of the server's connection slots is in use, of those that ordinary roles can have.",
     advice: "See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server.",
-    run: Run::Sessions(Sessions::pool),
+    run: Run::Sessions(|sessions, _| Some(sessions.pool())),
 };

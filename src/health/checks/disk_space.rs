@@ -1,10 +1,11 @@
 //! How full the disks are that the server writes to.
 
-use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::datum::Array;
-use crate::pg::disk;
+use crate::health::check::{Check, Direction, Measure, Run, Status, decimals};
+use crate::pg::disk::{self, Room};
+use crate::pg::document::Member;
 use crate::pg::spi::{Connection, Statement};
 use pgrx::pg_sys;
+use serde_json::Value;
 
 pub const CHECK: Check = Check {
     name: "disk_space",
@@ -22,58 +23,54 @@ pub const CHECK: Check = Check {
     run: Run::Fast(measure),
 };
 
-static TABLESPACES: Statement = Statement::new(
-    c"SELECT t.spcname::text, 'pg_tblspc/' OPERATOR(pg_catalog.||) t.oid::text
-      FROM pg_catalog.pg_tablespace AS t
-      WHERE t.spcname OPERATOR(pg_catalog.<>) ALL (ARRAY['pg_default', 'pg_global']::name[])
-      ORDER BY t.spcname",
-    &[],
-);
+static TABLESPACES: Statement =
+    Statement::new(c"SELECT t.oid, t.spcname FROM pg_catalog.pg_tablespace AS t", &[]);
 
-// Where a place lies is not told: paths are not for everybody.
-static ROW: Statement = Statement::new(
-    c"WITH place AS MATERIALIZED (
-          SELECT p.place, p.percent, p.free
-          FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)) AS p (place, percent, free)
-      ), fullest AS (
-          SELECT p.place, p.percent, p.free
-          FROM place AS p
-          WHERE p.percent IS NOT NULL
-          ORDER BY p.percent DESC, p.place
-          LIMIT 1
-      )
-      SELECT f.percent AS value,
-             pg_catalog.format('The fullest file system is that of %s: %s percent, %s free.',
-                 f.place, pg_catalog.round(f.percent::numeric, 1), pg_catalog.pg_size_pretty(f.free)) AS meaning,
-             pg_catalog.format('Make room where %s lies; never delete in pg_wal.', f.place) AS remedy,
-             (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('place', p.place,
-                         'percent', pg_catalog.round(p.percent::numeric, 1), 'free_bytes', p.free)
-                         ORDER BY p.percent DESC, p.place)
-              FROM place AS p) AS subjects,
-             (SELECT pg_catalog.format('the system does not tell the room of %s',
-                         pg_catalog.string_agg(p.place, ', ' ORDER BY p.place))
-              FROM place AS p
-              WHERE p.percent IS NULL
-              HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0) AS reason
-      FROM (SELECT 1) AS one
-      LEFT JOIN fullest AS f ON true",
-    &[pg_sys::TEXTARRAYOID, pg_sys::FLOAT8ARRAYOID, pg_sys::INT8ARRAYOID],
-);
+/// Where the server writes, and the room that is there. Where that lies is not told: paths are not for everybody.
+struct Place {
+    name: String,
+    room: Option<Room>,
+}
 
 /// Asks the system for the room of each place.
 fn measure(connection: &Connection) -> Option<Measure> {
-    let mut places = vec![("the data directory".to_owned(), String::new()), ("pg_wal".to_owned(), "pg_wal".to_owned())];
+    let place = |name: String, path: &str| Place { name, room: disk::room(path) };
+    let mut places = vec![place("the data directory".to_owned(), ""), place("pg_wal".to_owned(), "pg_wal")];
+    let built_in = [pg_sys::DEFAULTTABLESPACE_OID, pg_sys::GLOBALTABLESPACE_OID].map(pg_sys::Oid::to_u32);
     let tablespaces = connection.run(&TABLESPACES, &[]);
-    places.extend(tablespaces.iter().filter_map(|row| Some((format!("tablespace {}", row.text(1)?), row.text(2)?))));
-    let rooms: Vec<_> = places.iter().map(|(_, path)| disk::room(path)).collect();
-    let names: Vec<&str> = places.iter().map(|(name, _)| name.as_str()).collect();
-    Measure::of_answer(
-        connection,
-        &ROW,
-        &[
-            &Array::of_names(&names),
-            &Array::of(rooms.iter().map(|room| room.map(|room| room.percent()))),
-            &Array::of(rooms.iter().map(|room| room.map(|room| i64::try_from(room.free).unwrap_or(i64::MAX)))),
-        ],
-    )
+    let own = tablespaces.iter().filter(|row| row.number(1).is_some_and(|oid| !built_in.contains(&oid)));
+    places.extend(own.filter_map(|row| {
+        Some(place(format!("tablespace {}", row.text(2)?), &format!("pg_tblspc/{}", row.number(1)?)))
+    }));
+    places.sort_by(|one, other| other.percent().total_cmp(&one.percent()).then_with(|| one.name.cmp(&other.name)));
+    let untold: Vec<&str> = places.iter().filter(|place| place.room.is_none()).map(|place| place.name.as_str()).collect();
+    let fullest = places.first().and_then(|place| Some((&place.name, place.room?)));
+    Some(Measure {
+        value: fullest.map(|(_, room)| room.percent()),
+        meaning: fullest.map(|(name, room)| {
+            let (percent, free) = (room.percent(), disk::pretty(room.free));
+            format!("The fullest file system is that of {name}: {percent:.1} percent, {free} free.")
+        }),
+        remedy: fullest.map(|(name, _)| format!("Make room where {name} lies; never delete in pg_wal.")),
+        reason: (!untold.is_empty()).then(|| format!("the system does not tell the room of {}", untold.join(", "))),
+        subjects: Member::list(places.iter().map(Place::subject).collect()),
+        ..Measure::default()
+    })
+}
+
+impl Place {
+    /// How full it is; where that is not known, less than any.
+    fn percent(&self) -> f64 {
+        self.room.map_or(-1.0, Room::percent)
+    }
+
+    /// As one of the check's subjects.
+    fn subject(&self) -> Member {
+        let null = || Member::Value(Value::Null);
+        Member::Object(vec![
+            ("place", Member::Value(self.name.as_str().into())),
+            ("percent", self.room.map_or_else(null, |room| decimals(room.percent(), 1))),
+            ("free_bytes", self.room.map_or_else(null, |room| Member::Value(room.free.into()))),
+        ])
+    }
 }

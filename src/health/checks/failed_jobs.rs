@@ -2,7 +2,7 @@
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
 use crate::health::families::jobs::{Ended, Figures, OfQueue};
-use crate::pg::document::{self, Member};
+use crate::pg::document::Member;
 
 pub const CHECK: Check = Check {
     name: "failed_jobs",
@@ -43,7 +43,7 @@ fn measure(figures: &Figures) -> Measure {
         value: Some(100.0 * failed as f64 / (failed + completed).max(20) as f64),
         meaning: Some(meaning),
         remedy: Some("SELECT jsonb_pretty(foreman.list_jobs(status => 'failed'));".to_owned()),
-        subjects: document::list(queues.into_iter().map(subject).collect()),
+        subjects: Member::list(queues.into_iter().map(subject).collect()),
         ..Measure::default()
     }
 }

@@ -1,7 +1,7 @@
 //! Sessions that idle in an open transaction.
 
 use crate::health::check::{Check, Direction, Run, Status};
-use crate::health::families::sessions::{Activity, Session};
+use crate::health::families::sessions::{Activity, Session, longest};
 use crate::pg::datum::quoted;
 
 pub const CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "For how long another session has been idle in an open transaction. It keeps its locks, and VACUUM from removing dead rows.",
     advice: "End the session by the remedy; have the application commit; set idle_in_transaction_session_timeout.",
-    run: Run::Sessions(|sessions| sessions.longest(&IDLE)),
+    run: Run::Sessions(|sessions, _| Some(longest(sessions.others(), &IDLE))),
 };
 
 const IDLE: Activity = Activity {

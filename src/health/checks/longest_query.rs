@@ -1,7 +1,7 @@
 //! The statement that has been running longest.
 
 use crate::health::check::{Check, Direction, Run, Status};
-use crate::health::families::sessions::{Activity, Session};
+use crate::health::families::sessions::{Activity, Session, longest};
 use crate::pg::datum::quoted;
 
 pub const CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "For how long another client session has been running the same statement.",
     advice: "Cancel it by the remedy, or let a dump or a report come to its end; set statement_timeout for the role.",
-    run: Run::Sessions(|sessions| sessions.longest(&BUSY)),
+    run: Run::Sessions(|sessions, _| Some(longest(sessions.others(), &BUSY))),
 };
 
 const BUSY: Activity = Activity {

@@ -1,7 +1,7 @@
 //! The oldest transaction of another client session.
 
 use crate::health::check::{Check, Direction, Run, Status};
-use crate::health::families::sessions::{Activity, Session};
+use crate::health::families::sessions::{Activity, Session, longest};
 use crate::pg::datum::quoted;
 
 pub const CHECK: Check = Check {
@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
     on_standby: true,
     about: "The age of the oldest transaction of another client session. Rows that died since then can't be removed.",
     advice: "Cancel or end it by the remedy, or let a dump or a report come to its end; make long work in smaller transactions.",
-    run: Run::Sessions(|sessions| sessions.longest(&OPEN)),
+    run: Run::Sessions(|sessions, _| Some(longest(sessions.others(), &OPEN))),
 };
 
 const OPEN: Activity = Activity {

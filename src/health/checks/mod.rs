@@ -1,7 +1,10 @@
 //! The checks, a file each. They read shared memory, catalogs and our own tables, lock no table of a user's and wait for
 //! nobody; those that would take long are slow ones, which are made in the background.
 //!
-//! A check's statement answers one row of `value` (double precision), `meaning`, `remedy`, `subjects` (jsonb), `reason`,
+//! What a session asks first it has to plan, so statements read what there is as it is, and Rust makes values and texts of it;
+//! what takes joins is asked only where a look has shown that there is something to be told.
+//!
+//! Other statements answer one row of `value` (double precision), `meaning`, `remedy`, `subjects` (jsonb), `reason`,
 //! `reveal` and, where a single one is to blame, `culprit`; columns at the end that are always NULL are left out. It reads with
 //! the rights of whoever asks: our tables by way of views and functions that the level `monitor` may use. A row without a
 //! value and with a meaning says that there is nothing to be measured here.

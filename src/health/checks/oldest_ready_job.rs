@@ -4,7 +4,7 @@
 use crate::health::check::{Check, Direction, Measure, Run, Status, decimals};
 use crate::health::families::jobs::{Figures, OfQueue};
 use crate::pg::datum::quoted;
-use crate::pg::document::{self, Member};
+use crate::pg::document::Member;
 
 pub const CHECK: Check = Check {
     name: "oldest_ready_job",
@@ -98,7 +98,7 @@ pub fn measure(figures: &Figures, of: Of) -> Measure {
             Waiting::sentence,
         )),
         remedy: Some("Start workers for that queue, or more of them.".to_owned()),
-        subjects: document::list(waiting.iter().map(Waiting::subject).collect()),
+        subjects: Member::list(waiting.iter().map(Waiting::subject).collect()),
         ..Measure::default()
     }
 }

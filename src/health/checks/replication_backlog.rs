@@ -16,5 +16,5 @@ pub const CHECK: Check = Check {
             received. It grows too where the replay has been paused and time tells nothing.",
     advice: "See foreman.replication for which standby it is, and there whether its replay is paused (the check \
              recovery_paused) or a query holds it up.",
-    run: Run::Fast(|connection| standbys::furthest(connection, By::Bytes)),
+    run: Run::Sessions(|sessions, connection| standbys::furthest(sessions, connection, By::Bytes)),
 };

@@ -17,5 +17,5 @@ pub const CHECK: Check = Check {
             that is wanted (recovery_min_apply_delay) counts on the primary alone.",
     advice: "See which of write, flush and replay is late in pg_stat_replication: the network, its disk, or a \
              query or a pause on the standby that holds up the replay.",
-    run: Run::Fast(|connection| standbys::furthest(connection, By::Seconds)),
+    run: Run::Sessions(|sessions, connection| standbys::furthest(sessions, connection, By::Seconds)),
 };

@@ -1,7 +1,10 @@
 //! Transactions with more subtransactions than the server keeps at hand.
 
 use crate::health::check::{Check, Direction, Measure, Run, Status};
-use crate::pg::spi::Statement;
+use crate::health::families::sessions::{Activity, Session, Sessions, longest};
+use crate::pg::datum::quoted;
+use crate::pg::spi::{Connection, Statement};
+use std::collections::HashSet;
 
 pub const CHECK: Check = Check {
     name: "subtransaction_overflow",
@@ -16,39 +19,27 @@ pub const CHECK: Check = Check {
             session of the server, and of its standbys, looks up on disk what it could else see in memory.",
     advice: "End the transaction by the remedy; have the application use fewer savepoints, or PL/pgSQL blocks with EXCEPTION, \
              in one transaction.",
-    run: Run::Fast(|connection| Measure::of_row(connection, &ROW)),
+    run: Run::Sessions(measure),
 };
 
-static ROW: Statement = Statement::new(
-    c"WITH session AS MATERIALIZED (
-          SELECT pg_catalog.pg_stat_get_backend_pid(b.id) AS pid, x.subxact_count AS subtransactions
-          FROM pg_catalog.pg_stat_get_backend_idset() AS b (id)
-          CROSS JOIN LATERAL pg_catalog.pg_stat_get_backend_subxact(b.id) AS x
-          WHERE x.subxact_overflowed
-      ), overflowed AS MATERIALIZED (
-          SELECT c.pid, c.application, c.state, c.transaction_seconds AS seconds, c.hidden_because, c.reveal, c.remedy
-          FROM session AS s
-          JOIN foreman.client_sessions AS c ON c.pid OPERATOR(pg_catalog.=) s.pid AND NOT c.is_own
-      ), worst AS (
-          SELECT o.pid, o.application, o.state, o.seconds, o.remedy
-          FROM overflowed AS o
-          ORDER BY o.seconds DESC NULLS LAST, o.pid
-          LIMIT 1
-      )
-      SELECT COALESCE(w.seconds, 0) AS value,
-             CASE
-                 WHEN w.pid IS NULL THEN 'No transaction has too many subtransactions.'
-                 ELSE pg_catalog.format('pid %s (application %L, %s) has more than 64 subtransactions, for %s s.',
-                     w.pid, w.application, w.state, pg_catalog.round(w.seconds::numeric, 1))
-             END AS meaning,
-             w.remedy,
-             (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                         'pid', o.pid, 'application', o.application, 'state', o.state, 'seconds', o.seconds)
-                         ORDER BY o.seconds DESC, o.pid) FROM overflowed AS o) AS subjects,
-             (SELECT pg_catalog.min(o.hidden_because) FROM overflowed AS o) AS reason,
-             (SELECT pg_catalog.min(o.reveal) FROM overflowed AS o) AS reveal,
-             'pid ' OPERATOR(pg_catalog.||) w.pid::text AS culprit
-      FROM (VALUES (1)) AS one (n)
-      LEFT JOIN worst AS w ON true",
+static PIDS: Statement = Statement::new(
+    c"SELECT pg_catalog.pg_stat_get_backend_pid(b.id)
+      FROM pg_catalog.pg_stat_get_backend_idset() AS b (id)
+      CROSS JOIN LATERAL pg_catalog.pg_stat_get_backend_subxact(b.id) AS x
+      WHERE x.subxact_overflowed",
     &[],
 );
+
+const OVERFLOWED: Activity = Activity {
+    seconds: |session| session.transaction_seconds,
+    none: "No transaction has too many subtransactions.",
+    some: |_, Session { pid, application, state, .. }, seconds| {
+        let application = quoted(application);
+        format!("pid {pid} (application {application}, {state}) has more than 64 subtransactions, for {seconds:.1} s.")
+    },
+};
+
+fn measure(sessions: &Sessions, connection: &Connection) -> Option<Measure> {
+    let pids: HashSet<i32> = connection.run(&PIDS, &[]).iter().filter_map(|row| row.integer(1)).collect();
+    Some(longest(sessions.others().filter(|session| pids.contains(&session.pid)), &OVERFLOWED))
+}

@@ -3,42 +3,20 @@
 use crate::error::Error;
 use crate::health::check::{self, Measure};
 use crate::health::run::probe;
+use crate::jobs::figures::{self, Live, Reader};
+use crate::jobs::iso_time;
 use crate::jobs::live::LIVE_JOB;
+use crate::jobs::status::Status;
 use crate::pg::document::Member;
+use crate::pg::identity::Identity;
 use crate::pg::spi::{self, Row, Statement};
-use crate::pg::xact;
+use crate::pg::{catalog, xact};
 use crate::shared::floors;
-use pgrx::pg_sys;
 use std::collections::BTreeMap;
 
-// A line is of a part of the figures, which says what its numbers are. One statement, so that no job is in two parts, or in
-// none; without $1 live jobs are left alone, without $2 those that ended.
-static FIGURES: Statement = Statement::new(
-    c"WITH source AS MATERIALIZED (
-          SELECT f.live_roll_up, f.ended_roll_up, f.as_of,
-                 CASE WHEN $1 THEN foreman.live_take_long(f.live_roll_up) ELSE false END AS live_take_long,
-                 CASE WHEN $2 THEN foreman.ended_take_long(f.ended_roll_up) ELSE false END AS ended_take_long
-          FROM foreman.figure_source() AS f
-      )
-      SELECT 'source', 0, s.live_take_long::integer::bigint, s.ended_take_long::integer::bigint, NULL::double precision,
-             pg_catalog.to_char(s.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
-      FROM source AS s
-      UNION ALL
-      SELECT 'queue', q.queue_id, (q.paused_at IS NOT NULL)::integer, NULL, q.ready_target_seconds, q.queue
-      FROM foreman.queue_names AS q
-      UNION ALL
-      SELECT 'live', f.queue_id, f.pending, f.running,
-             EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) f.oldest_ready_at), NULL
-      FROM source AS s
-      CROSS JOIN LATERAL foreman.live_figures(s.live_roll_up) AS f
-      WHERE $1 AND NOT s.live_take_long
-      UNION ALL
-      SELECT 'ended', f.queue_id, f.jobs, f.jobs_since, NULL, f.status::text
-      FROM source AS s
-      CROSS JOIN LATERAL foreman.ended_figures(s.ended_roll_up, foreman.figures_since(
-          pg_catalog.statement_timestamp() OPERATOR(pg_catalog.-) interval '1 hour', s.ended_roll_up)) AS f
-      WHERE $2 AND NOT s.ended_take_long",
-    &[pg_sys::BOOLOID, pg_sys::BOOLOID],
+static QUEUES: Statement = Statement::new(
+    c"SELECT q.id, q.name, q.paused_at IS NOT NULL, q.ready_target_seconds FROM foreman.queue AS q",
+    &[],
 );
 
 /// All that is known of jobs.
@@ -54,22 +32,23 @@ pub struct Figures {
     queues: BTreeMap<i32, OfQueue>,
 }
 
+/// What is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Both,
+    Live,
+    Ended,
+}
+
+/// Microseconds of the time that `last_hour` is of.
+const HOUR: i64 = 3_600_000_000;
+
 /// Why nothing is known.
 #[derive(Debug, Clone)]
 pub enum Missing {
     /// They would have to be counted, and are too many for who asks for health.
     TakesLong,
     Failed(String),
-}
-
-/// A row of the statement.
-struct Line {
-    part: String,
-    id: i32,
-    number: i64,
-    other: i64,
-    seconds: Option<f64>,
-    text: String,
 }
 
 /// The figures of a queue.
@@ -100,12 +79,11 @@ pub struct Ended {
 impl Figures {
     /// Counts, or reads what was counted.
     pub fn read() -> Figures {
-        let mut figures = Figures::default();
-        match lines(true, true) {
-            Ok(lines) => figures.add(lines),
+        let mut figures = match Figures::of(Part::Both) {
+            Ok(figures) => figures,
             // Perhaps a lock of somebody's on one of the tables: then the others can be read.
-            Err(_) => figures.read_apart(),
-        }
+            Err(_) => Figures::read_apart(),
+        };
         // Empty without preload: only shared memory knows of other sessions.
         for seen in floors::figures(LIVE_JOB.oid()) {
             let seconds = (xact::clock() - seen.looked_at) as f64 / 1e6;
@@ -115,40 +93,77 @@ impl Figures {
     }
 
     /// Reads live jobs and those that ended each for itself.
-    fn read_apart(&mut self) {
-        match lines(true, false) {
-            Ok(lines) => self.add(lines),
-            Err(error) => self.live_missing = Some(Missing::of(error)),
+    fn read_apart() -> Figures {
+        match (Figures::of(Part::Live), Figures::of(Part::Ended)) {
+            (Ok(live), Ok(ended)) => live.and(ended),
+            (Ok(live), Err(error)) => Figures { ended_missing: Some(Missing::of(error)), as_of: None, ..live },
+            (Err(error), Ok(ended)) => Figures { live_missing: Some(Missing::of(error)), as_of: None, ..ended },
+            (Err(live), Err(ended)) => Figures {
+                live_missing: Some(Missing::of(live)),
+                ended_missing: Some(Missing::of(ended)),
+                ..Figures::default()
+            },
         }
-        match lines(false, true) {
-            Ok(lines) => self.add(lines),
-            Err(error) => self.ended_missing = Some(Missing::of(error)),
-        }
-        self.as_of = None;
     }
 
-    fn add(&mut self, lines: Vec<Line>) {
-        for line in lines {
-            if line.part == "source" {
-                self.as_of = Some(line.text);
-                if line.number != 0 {
-                    self.live_missing = Some(Missing::TakesLong);
-                }
-                if line.other != 0 {
-                    self.ended_missing = Some(Missing::TakesLong);
-                }
-                continue;
-            }
-            let queue = self.queues.entry(line.id).or_default();
-            match line.part.as_str() {
-                "queue" => (queue.name, queue.is_paused, queue.target) = (line.text, line.number != 0, line.seconds),
-                "live" => (queue.pending, queue.running, queue.oldest) = (line.number, line.other, line.seconds),
-                _ => {
-                    queue.ever.add(&line.text, line.number);
-                    queue.last_hour.add(&line.text, line.other);
-                }
+    /// Reads a part, in one snapshot, so that no job is in two parts, or in none. With the rights of who owns the jobs'
+    /// tables, as a view has them: their numbers are no secret from who may ask for health.
+    fn of(part: Part) -> Result<Figures, Error> {
+        probe(|| {
+            let _owner = catalog::owner(LIVE_JOB.oid()).map(Identity::of);
+            spi::in_one_snapshot(|| Figures::seen(part))
+        })
+    }
+
+    /// Reads a part as the snapshot in force sees it.
+    fn seen(part: Part) -> Figures {
+        let reader = Reader::default();
+        let source = reader.source();
+        let mut figures = Figures { as_of: Some(iso_time::utc(source.as_of)), ..Figures::default() };
+        spi::connect_to_read(|connection| {
+            let queues = connection.run(&QUEUES, &[]);
+            figures.queues = queues.iter().filter_map(|row| OfQueue::of(&row)).collect();
+        });
+        match part {
+            Part::Ended => {}
+            _ if figures::live_take_long(source.live_roll_up) => figures.live_missing = Some(Missing::TakesLong),
+            _ => figures.add_live(figures::live(source.live_roll_up)),
+        }
+        match part {
+            Part::Live => {}
+            _ if reader.ended_take_long(source.ended_roll_up) => figures.ended_missing = Some(Missing::TakesLong),
+            _ => {
+                let since = reader.since(xact::clock() - HOUR, source.ended_roll_up);
+                figures.add_ended(&reader.ended(source.ended_roll_up, Some(since)));
             }
         }
+        figures
+    }
+
+    fn add_live(&mut self, live: BTreeMap<i32, Live>) {
+        let now = xact::clock();
+        for (id, live) in live {
+            let queue = self.queues.entry(id).or_default();
+            (queue.pending, queue.running) = (live.pending, live.running);
+            queue.oldest = live.oldest_ready_at.map(|at| (now - at) as f64 / 1e6);
+        }
+    }
+
+    fn add_ended(&mut self, ended: &[figures::Ended]) {
+        for of_queue in ended {
+            let queue = self.queues.entry(of_queue.queue).or_default();
+            queue.ever.add(of_queue.status, of_queue.jobs);
+            queue.last_hour.add(of_queue.status, of_queue.since);
+        }
+    }
+
+    /// Live jobs of these, and those that ended of others: as of no moment.
+    fn and(mut self, ended: Figures) -> Figures {
+        for (id, of_queue) in ended.queues {
+            let queue = self.queues.entry(id).or_default();
+            (queue.ever, queue.last_hour) = (of_queue.ever, of_queue.last_hour);
+        }
+        Figures { ended_missing: ended.ended_missing, as_of: None, ..self }
     }
 
     /// Whether live jobs and those that ended are known as of one moment.
@@ -195,11 +210,11 @@ impl Figures {
 }
 
 impl Ended {
-    fn add(&mut self, status: &str, jobs: i64) {
+    fn add(&mut self, status: Status, jobs: i64) {
         self.all += jobs;
         match status {
-            "completed" => self.completed += jobs,
-            "failed" => self.failed += jobs,
+            Status::Completed => self.completed += jobs,
+            Status::Failed => self.failed += jobs,
             _ => {}
         }
     }
@@ -232,22 +247,9 @@ impl Missing {
     }
 }
 
-/// The rows of the parts that are asked for.
-fn lines(live: bool, ended: bool) -> Result<Vec<Line>, Error> {
-    probe(|| {
-        spi::connect(|connection| connection.run(&FIGURES, &[&live, &ended]).iter().map(|row| Line::of(&row)).collect())
-    })
-}
-
-impl Line {
-    fn of(row: &Row<'_>) -> Line {
-        Line {
-            part: row.text(1).unwrap_or_default(),
-            id: row.integer(2).unwrap_or_default(),
-            number: row.bigint(3).unwrap_or_default(),
-            other: row.bigint(4).unwrap_or_default(),
-            seconds: row.double(5),
-            text: row.text(6).unwrap_or_default(),
-        }
+impl OfQueue {
+    fn of(row: &Row<'_>) -> Option<(i32, OfQueue)> {
+        let (name, is_paused, target) = (row.text(2)?, row.boolean(3), row.double(4));
+        Some((row.integer(1)?, OfQueue { name, is_paused, target, ..OfQueue::default() }))
     }
 }

@@ -1,18 +1,19 @@
-//! Client sessions: read once for all who look at them.
+//! Sessions, and other processes that hold or wait for something: read once for all who look at them.
 
 use crate::error::Error;
 use crate::health::check::{Measure, decimals};
 use crate::health::run::probe;
 use crate::pg::datum::{Timestamptz, quoted};
-use crate::pg::document::{self, Member};
-use crate::pg::process;
-use crate::pg::spi::{self, Row, Statement};
+use crate::pg::document::Member;
+use crate::pg::spi::{self, Connection, Row, Statement};
+use crate::pg::{names, process, setting, xact};
 
-static SESSIONS: Statement = Statement::new(
-    c"SELECT n.size, s.is_own, s.is_visible, s.pid, s.backend_start, s.xact_start, s.database, s.role, s.application, s.state,
-             s.transaction_seconds, s.query_seconds, s.state_seconds, s.hidden_because, s.reveal
-      FROM foreman.client_sessions AS s
-      CROSS JOIN foreman.connection_slots AS n",
+// As the server has them. Planning joins, arithmetic and texts takes a new session several times what reading takes, so that
+// is done here, and only for those told of.
+static PROCESSES: Statement = Statement::new(
+    c"SELECT a.pid, a.backend_type, a.datid, a.usesysid, a.application_name, a.state, a.wait_event_type, a.backend_start,
+             a.xact_start, a.query_start, a.state_change, a.backend_xid, a.backend_xmin
+      FROM pg_catalog.pg_stat_get_activity(NULL) AS a",
     &[],
 );
 
@@ -21,28 +22,46 @@ static SESSIONS: Statement = Statement::new(
 pub struct Sessions {
     /// The connections that ordinary roles can have.
     slots: i64,
-    list: Vec<Session>,
+    /// Every process of the server that has something to tell.
+    pub processes: Vec<Session>,
 }
 
-/// A session.
+/// What a process of the server is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Client,
+    /// Sends WAL to a standby, or what it has decoded to a subscriber.
+    Sender,
+    /// Helps a session, and has its snapshot.
+    ParallelWorker,
+    Other,
+}
+
+/// A process; of a client's, the session.
 #[derive(Debug)]
 pub struct Session {
+    pub kind: Kind,
     /// Whose call this is.
-    is_own: bool,
+    pub is_own: bool,
     /// Whether it shows more than whose it is.
     is_visible: bool,
+    pub waits_for_lock: bool,
     pub pid: i32,
-    backend_start: Option<Timestamptz>,
-    xact_start: Option<Timestamptz>,
-    database: Option<String>,
-    role: Option<String>,
+    pub database: Option<u32>,
+    pub role: Option<u32>,
     pub application: String,
+    /// Empty where it has none, or hides it.
     pub state: String,
+    pub backend_start: Option<Timestamptz>,
+    pub xact_start: Option<Timestamptz>,
     /// Since its transaction began; none without one.
     pub transaction_seconds: Option<f64>,
     /// Since its statement began; none without one.
     pub query_seconds: Option<f64>,
     state_seconds: Option<f64>,
+    /// The transaction that it has, and the oldest one that its snapshot has to think of.
+    pub xid: Option<u32>,
+    pub xmin: Option<u32>,
     /// Why something is hidden of it, and the statement that reveals it.
     hidden: Option<(String, String)>,
 }
@@ -61,40 +80,43 @@ pub struct Activity {
 const TOLD: usize = 10;
 
 impl Sessions {
-    /// Reads them.
+    /// Reads them, as a step that may fail for itself alone.
     pub fn read() -> Result<Sessions, Error> {
-        probe(|| {
-            spi::connect(|connection| {
-                let rows = connection.run(&SESSIONS, &[]);
-                let slots = rows.first().and_then(|row| row.bigint(1)).unwrap_or_default();
-                Sessions { slots, list: rows.iter().map(|row| Session::of(&row)).collect() }
-            })
-        })
+        probe(|| spi::connect(Sessions::seen))
     }
 
-    /// The other one that has been at it for the longest.
-    pub fn longest(&self, activity: &Activity) -> Measure {
-        let others = || self.list.iter().filter(|session| !session.is_own);
-        let mut at_it: Vec<(&Session, f64)> =
-            others().filter_map(|session| Some((session, (activity.seconds)(session)?))).collect();
-        at_it.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.pid.cmp(&other.0.pid)));
-        let longest = at_it.first().copied();
-        let (reason, reveal) = others().find_map(|session| session.hidden.clone()).unzip();
-        Measure {
-            value: Some(longest.map_or(0.0, |(_, seconds)| seconds)),
-            meaning: Some(longest.map_or_else(
-                || activity.none.to_owned(),
-                |(session, seconds)| (activity.some)(at_it.len(), session, seconds),
-            )),
-            remedy: longest.and_then(|(session, _)| session.remedy()),
-            subjects: document::list(
-                at_it.iter().take(TOLD).map(|(session, seconds)| session.subject(*seconds)).collect(),
-            ),
-            reason,
-            reveal,
-            culprit: longest.map(|(session, _)| format!("pid {}", session.pid)),
-            ..Measure::default()
-        }
+    /// Reads them.
+    pub fn seen(connection: &Connection) -> Sessions {
+        let now = xact::clock();
+        let slots =
+            [c"max_connections", c"superuser_reserved_connections", c"reserved_connections"].map(setting::number);
+        let processes = connection.run(&PROCESSES, &[]).iter().map(|row| Session::of(&row, now)).collect();
+        Sessions { slots: slots[0] - slots[1] - slots[2], processes }
+    }
+
+    /// Those of clients.
+    pub fn clients(&self) -> impl Iterator<Item = &Session> + Clone {
+        self.processes.iter().filter(|process| process.kind == Kind::Client)
+    }
+
+    /// The clients' that don't ask.
+    pub fn others(&self) -> impl Iterator<Item = &Session> + Clone {
+        self.clients().filter(|session| !session.is_own)
+    }
+
+    /// Whether one may wait for a lock, as far as it can be seen.
+    pub fn may_wait_for_locks(&self) -> bool {
+        self.processes.iter().any(|process| process.waits_for_lock || !process.is_visible)
+    }
+
+    /// Whether one may be sent WAL, as far as it can be seen.
+    pub fn may_feed_standbys(&self) -> bool {
+        self.processes.iter().any(|process| process.kind == Kind::Sender || !process.is_visible)
+    }
+
+    /// Whether an ordinary role could get a connection, were the session that asks not there.
+    pub fn has_room(&self) -> bool {
+        self.used() <= self.slots
     }
 
     /// How much of the slots is in use.
@@ -108,7 +130,7 @@ impl Sessions {
                 "See who holds them in foreman.connection_health. End idle sessions, or put a pooler before the server."
                     .to_owned(),
             ),
-            subjects: Some(document::object(&[
+            subjects: Some(Member::Object(vec![
                 ("size", Member::Value(self.slots.into())),
                 ("checked_out", Member::Value(used.into())),
                 ("overflow", Member::Value(self.overflow().into())),
@@ -131,7 +153,7 @@ impl Sessions {
     }
 
     fn used(&self) -> i64 {
-        self.list.iter().filter(|session| session.is_visible).count() as i64
+        self.clients().filter(|session| session.is_visible).count() as i64
     }
 
     fn overflow(&self) -> i64 {
@@ -140,27 +162,84 @@ impl Sessions {
 
     /// Why it can't be told how many there are, if it can't.
     fn hidden(&self) -> Option<&(String, String)> {
-        self.list.iter().filter(|session| !session.is_visible).find_map(|session| session.hidden.as_ref())
+        self.clients().filter(|session| !session.is_visible).find_map(|session| session.hidden.as_ref())
+    }
+}
+
+/// The session that has been at it for the longest.
+pub fn longest<'s>(mut sessions: impl Iterator<Item = &'s Session> + Clone, activity: &Activity) -> Measure {
+    let mut at_it: Vec<(&Session, f64)> =
+        sessions.clone().filter_map(|session| Some((session, (activity.seconds)(session)?))).collect();
+    at_it.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.pid.cmp(&other.0.pid)));
+    let longest = at_it.first().copied();
+    let (reason, reveal) = sessions.find_map(|session| session.hidden.clone()).unzip();
+    Measure {
+        value: Some(longest.map_or(0.0, |(_, seconds)| seconds)),
+        meaning: Some(longest.map_or_else(
+            || activity.none.to_owned(),
+            |(session, seconds)| (activity.some)(at_it.len(), session, seconds),
+        )),
+        remedy: longest.and_then(|(session, _)| session.remedy()),
+        subjects: Member::list(at_it.iter().take(TOLD).map(|(session, seconds)| session.subject(*seconds)).collect()),
+        reason,
+        reveal,
+        culprit: longest.map(|(session, _)| session.name()),
+        ..Measure::default()
+    }
+}
+
+impl Kind {
+    fn of(text: &str) -> Kind {
+        match text {
+            "client backend" => Kind::Client,
+            "walsender" => Kind::Sender,
+            "parallel worker" => Kind::ParallelWorker,
+            _ => Kind::Other,
+        }
     }
 }
 
 impl Session {
-    fn of(row: &Row<'_>) -> Session {
+    fn of(row: &Row<'_>, now: i64) -> Session {
+        // Not before the start, should the clock be set back.
+        let since = |start: Option<Timestamptz>| start.map(|start| (now - start.microseconds()).max(0) as f64 / 1e6);
+        let (backend_start, xact_start, query_start) = (row.time(8), row.time(9), row.time(10));
+        let (database, role) = (row.number(3), row.number(4));
+        let state = row.text(6).unwrap_or_default();
+        // What is hidden has no start, and may be anybody's. A type is also wanting of a background worker that has ended
+        // since the list was taken, or that the postmaster has not noted yet: the server looks types up when it shows them,
+        // and the list is kept for the transaction.
+        let is_visible = backend_start.is_some();
+        let kind = match row.text(2) {
+            None if !is_visible && database.is_some() && role.is_some() => Kind::Client,
+            kind => Kind::of(&kind.unwrap_or_default()),
+        };
+        // A procedure that ends transactions, such as wait_for_jobs, is as old as the present one.
+        let query_seconds = since(query_start).map(|query| query.min(since(xact_start).unwrap_or(query)));
         Session {
-            is_own: row.boolean(2),
-            is_visible: row.boolean(3),
-            pid: row.integer(4).unwrap_or_default(),
-            backend_start: row.time(5),
-            xact_start: row.time(6),
-            database: row.text(7),
-            role: row.text(8),
-            application: row.text(9).unwrap_or_default(),
-            state: row.text(10).unwrap_or_default(),
-            transaction_seconds: row.double(11),
-            query_seconds: row.double(12),
-            state_seconds: row.double(13),
-            hidden: row.text(14).zip(row.text(15)),
+            kind,
+            pid: row.integer(1).unwrap_or_default(),
+            is_own: row.integer(1) == Some(process::own_pid()),
+            is_visible,
+            waits_for_lock: row.text(7).is_some_and(|event| event == "Lock"),
+            database,
+            role,
+            application: row.text(5).unwrap_or_default(),
+            backend_start,
+            xact_start,
+            transaction_seconds: since(xact_start),
+            query_seconds: query_seconds.filter(|_| state == "active"),
+            state_seconds: since(row.time(11)),
+            xid: row.number(12),
+            xmin: row.number(13),
+            hidden: hidden(is_visible, &state),
+            state,
         }
+    }
+
+    /// How it is called.
+    pub fn name(&self) -> String {
+        format!("pid {}", self.pid)
     }
 
     /// For how many seconds it has been idle in its transaction.
@@ -169,28 +248,69 @@ impl Session {
         self.state_seconds.filter(|_| is_idle)
     }
 
-    /// What ends what it does, of one that may be seen.
-    fn remedy(&self) -> Option<String> {
-        Some(remedy(self.pid, self.backend_start?, &self.state, self.xact_start))
+    /// What ends what it does, of a client's that may be seen.
+    pub fn remedy(&self) -> Option<String> {
+        let backend_start = self.backend_start.filter(|_| self.kind == Kind::Client)?;
+        Some(remedy(self.pid, backend_start, &self.state, self.xact_start))
     }
 
     /// As one of a check's subjects.
     fn subject(&self, seconds: f64) -> Member {
-        let text = |text: &Option<String>| Member::Value(text.as_deref().into());
-        Member::Object(vec![
+        let mut members = self.identity();
+        members.push(("seconds", decimals(seconds, 3)));
+        Member::Object(members)
+    }
+
+    /// Who it is, and in what state.
+    pub fn identity(&self) -> Vec<(&'static str, Member)> {
+        let text = |text: Option<String>| Member::Value(text.into());
+        vec![
             ("pid", Member::Value(self.pid.into())),
-            ("backend_start", text(&self.backend_start.map(Timestamptz::to_json))),
-            ("database", text(&self.database)),
-            ("role", text(&self.role)),
+            ("backend_start", text(self.backend_start.map(Timestamptz::to_json))),
+            ("database", text(self.database.and_then(names::database))),
+            ("role", text(self.role.and_then(names::role))),
             ("application", Member::Value(self.application.as_str().into())),
-            ("state", Member::Value(self.state.as_str().into())),
-            ("seconds", decimals(seconds, 3)),
-        ])
+            ("state", text(Some(self.state.clone()).filter(|state| !state.is_empty()))),
+        ]
+    }
+
+    /// As a row of foreman.client_sessions.
+    pub fn told(&self) -> Member {
+        let number = |number: Option<f64>| Member::Value(number.into());
+        let text = |text: Option<&str>| Member::Value(text.into());
+        let (hidden_because, reveal) =
+            self.hidden.as_ref().map(|(why, reveal)| (why.as_str(), reveal.as_str())).unzip();
+        let mut members = self.identity();
+        members.extend([
+            ("xact_start", Member::Value(self.xact_start.map(Timestamptz::to_json).into())),
+            ("is_own", Member::Value(self.is_own.into())),
+            ("is_visible", Member::Value(self.is_visible.into())),
+            ("transaction_seconds", number(self.transaction_seconds)),
+            ("query_seconds", number(self.query_seconds)),
+            ("state_seconds", number(self.state_seconds)),
+            ("hidden_because", text(hidden_because)),
+            ("reveal", text(reveal)),
+            ("remedy", text(self.remedy().as_deref())),
+        ]);
+        Member::Object(members)
     }
 }
 
+/// Why something is hidden of a session, and the statement that reveals it.
+fn hidden(is_visible: bool, state: &str) -> Option<(String, String)> {
+    if !is_visible {
+        let role = names::identifier(&names::own_role());
+        let why = format!("role {role} may not see the sessions of other roles");
+        return Some((why, format!("GRANT pg_monitor TO {role};")));
+    }
+    (state == "disabled").then(|| {
+        let reveal = "ALTER SYSTEM SET track_activities = on;";
+        ("a session runs with track_activities off".to_owned(), reveal.to_owned())
+    })
+}
+
 /// What ends what a session does. A moment later a pooled session serves somebody else, so it names the transaction too.
-pub fn remedy(pid: i32, backend_start: Timestamptz, state: &str, xact_start: Option<Timestamptz>) -> String {
+fn remedy(pid: i32, backend_start: Timestamptz, state: &str, xact_start: Option<Timestamptz>) -> String {
     if pid == process::own_pid() {
         return "COMMIT;".to_owned();
     }

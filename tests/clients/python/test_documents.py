@@ -186,7 +186,7 @@ def test_the_table_of_levels_is_what_grant_access_grants(database):
         granted.setdefault(level, set()).add(name)
     shown = {words(row[0])[0]: set(words(row[1])) for row in table("README.md", ["level", "may"])}
     # Helpers of the views, which nobody calls by hand
-    helpers = {"lease_end", "session_remedy", "read_health_checks", "read_health_thresholds", "read_call_stats", "read_floor_stats", "read_slow_calls", "read_metrics", "read_worker_status", "ready_in",
+    helpers = {"lease_end", "read_server", "read_health_checks", "read_health_thresholds", "read_call_stats", "read_floor_stats", "read_slow_calls", "read_metrics", "read_worker_status", "ready_in",
                "figure_source", "live_figures", "live_take_long", "ended_take_long", "ended_figures", "figures_since"}
     assert shown["producer"] == granted["producer"]
     assert shown["worker"] | shown["producer"] == granted["worker"] - helpers
