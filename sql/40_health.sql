@@ -213,6 +213,3 @@ COMMENT ON FUNCTION foreman.is_live() IS
 -- statistics yet, which in a join is enough for it to think of JIT.
 ALTER FUNCTION foreman.db_health(boolean) SET jit = off;
 ALTER FUNCTION foreman.read_health_checks() SET jit = off;
--- Nor are other processes asked to help: a probe would take them from somebody's query, and wait for their start.
-ALTER FUNCTION foreman.db_health(boolean) SET max_parallel_workers_per_gather = 0;
-ALTER FUNCTION foreman.read_health_checks() SET max_parallel_workers_per_gather = 0;

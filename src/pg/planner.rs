@@ -1,17 +1,16 @@
 //! Keeps the planner to indexes and nested loops, for statements whose tables are empty at one moment and full at the
 //! next: a plan made for few rows, kept for the session, would read the whole table when they are many. And from compiling
 //! them: what the planner thinks of large tables is no measure of what is done, which is over long before (explain_job took
-//! 3 s beside a million jobs). And from asking other processes to help, of which one takes 20 ms to start.
+//! 3 s beside a million jobs).
 
 use pgrx::pg_sys;
 
 /// The planner's switches as they were; back again when this is dropped, also while an error unwinds.
 pub struct ByIndex {
     switches: [bool; 6],
-    helpers: core::ffi::c_int,
 }
 
-/// From here on only indexes, nested loops and the order that the indexes give; nothing is compiled, and nobody helps.
+/// From here on only indexes, nested loops and the order that the indexes give; and nothing is compiled.
 pub fn by_index() -> ByIndex {
     // SAFETY: the server's own variables, read while it plans; a backend has one thread.
     unsafe {
@@ -23,9 +22,8 @@ pub fn by_index() -> ByIndex {
             pg_sys::enable_mergejoin,
             pg_sys::jit_enabled,
         ];
-        let helpers = pg_sys::max_parallel_workers_per_gather;
-        set([false; 6], 0);
-        ByIndex { switches, helpers }
+        set([false; 6]);
+        ByIndex { switches }
     }
 }
 
@@ -33,7 +31,7 @@ pub fn by_index() -> ByIndex {
 ///
 /// # Safety
 /// On the backend's one thread.
-unsafe fn set(switches: [bool; 6], helpers: core::ffi::c_int) {
+unsafe fn set(switches: [bool; 6]) {
     // SAFETY: assignments to the server's own variables, whose settings are not looked at meanwhile.
     unsafe {
         [
@@ -44,13 +42,12 @@ unsafe fn set(switches: [bool; 6], helpers: core::ffi::c_int) {
             pg_sys::enable_mergejoin,
             pg_sys::jit_enabled,
         ] = switches;
-        pg_sys::max_parallel_workers_per_gather = helpers;
     }
 }
 
 impl Drop for ByIndex {
     fn drop(&mut self) {
         // SAFETY: as in `by_index`.
-        unsafe { set(self.switches, self.helpers) };
+        unsafe { set(self.switches) };
     }
 }

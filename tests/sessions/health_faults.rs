@@ -125,6 +125,10 @@ fn a_prepared_transaction_that_blocks_is_named_by_its_gid() {
 
     let health = await_alarms(&mut asking, &["blocked_sessions", "horizon", "prepared_transactions"]);
     one_warning(&health, "prepared_transactions", "'two''phase'", &["blocked_sessions", "horizon"]);
+    let root = &check(&health, "blocked_sessions")["subjects"]["roots"][0];
+    let role: String = asking.one("SELECT current_user::text", &[]);
+    assert_eq!((&root["database"], &root["role"]), (&db.name().into(), &role.into()), "{root:#}");
+    assert_eq!((&root["pid"], root.get("application")), (&0.into(), Some(&Value::Null)), "{root:#}");
     asking.run("ROLLBACK PREPARED 'other'");
     cure(&mut asking, &health, "blocked_sessions");
     waiting.finish();

@@ -2,7 +2,7 @@
 
 use crate::health::check::{Check, Direction, Measure, Run, Status, decimals};
 use crate::health::families::horizon;
-use crate::health::families::sessions::Sessions;
+use crate::health::families::sessions::{Kind, Session, Sessions};
 use crate::pg::datum::quoted;
 use crate::pg::document::Member;
 use crate::pg::spi::{Connection, Row, Statement};
@@ -153,8 +153,8 @@ struct Told {
 /// The check.
 fn measure(sessions: &Sessions, connection: &Connection) -> Measure {
     const NONE: &str = "No session waits for a lock.";
-    // The lock table is long where there may be many connections, and a session's wait is shown beside it. In the moment in
-    // which the server looks whether it waits in a circle it is not, which is none of a wait's that counts.
+    // The lock table is long where there may be many connections; who waits for a lock is told with his session. Not in the
+    // moment in which the server looks whether he waits in a circle: such a wait is seen by the next call.
     if !sessions.may_wait_for_locks() {
         return Measure::none(NONE);
     }
@@ -185,21 +185,27 @@ fn measure(sessions: &Sessions, connection: &Connection) -> Measure {
     }
 }
 
+/// As `Session::identity` has it, of none.
+fn nobody() -> Vec<(&'static str, Member)> {
+    ["backend_start", "database", "role", "application", "state"].map(|name| (name, Member::Value(Value::Null))).into()
+}
+
 impl Root {
     fn told(&self, sessions: &Sessions, connection: &Connection) -> Told {
         let rows = (self.pid == 0).then(|| connection.run(&PREPARED, &[&self.waiter]));
         let prepared = rows.as_ref().and_then(|rows| rows.first());
         let session = sessions.processes.iter().find(|process| process.pid == self.pid);
         let text = |text: Option<String>| Member::Value(text.into());
+        let identity = session.map_or_else(nobody, Session::identity);
         let (name, remedy, mut members) = match (prepared, session) {
             (Some(row), _) => {
                 let (gid, database) = (row.text(1).unwrap_or_default(), row.text(2).unwrap_or_default());
                 let remedy = horizon::prepared_remedy(&gid, &database);
-                let members = vec![("database", text(Some(database))), ("role", text(row.text(3)))];
-                (horizon::prepared_name(&gid), Some(remedy), members)
+                let owner = [("database", text(Some(database))), ("role", text(row.text(3)))];
+                (horizon::prepared_name(&gid), Some(remedy), identity.into_iter().chain(owner).collect())
             }
-            (None, Some(session)) => (session.name(), session.remedy(), session.identity()),
-            (None, None) => (format!("pid {}", self.pid), None, Vec::new()),
+            (None, Some(session)) => (session.name(), session.remedy(), identity),
+            (None, None) => (format!("pid {}", self.pid), None, identity),
         };
         let open_for = session.and_then(|session| session.transaction_seconds);
         members.extend([
@@ -211,7 +217,8 @@ impl Root {
             ("holder", text(Some(name.clone()))),
             ("remedy", text(remedy.clone())),
         ]);
-        let described = session.filter(|session| !session.state.is_empty()).map(|session| {
+        let client = session.filter(|session| session.kind == Kind::Client && !session.state.is_empty());
+        let described = client.map(|session| {
             format!("{name} (application {}, {})", quoted(&session.application), session.state)
         });
         Told { description: described.unwrap_or_else(|| name.clone()), name, remedy, member: Member::Object(members) }
