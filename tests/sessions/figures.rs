@@ -345,6 +345,31 @@ fn who_has_just_created_jobs_sees_them_where_few_wait() {
 }
 
 #[test]
+fn a_job_that_ends_after_the_live_ones_were_rolled_up_is_not_counted_twice() {
+    let db = Cluster::shared().database();
+    let mut session = db.session();
+    add_waiting(&mut session, MANY);
+    roll_up(&mut session);
+    let jobs = db.see::<i64>("SELECT count(*) FROM foreman.live_job");
+    let job: i64 = session.one("SELECT min(id) FROM foreman.live_job", &[]);
+    session.call(&format!("update_job_success({job})")).succeeded();
+    let told = session.call("job_stats()").succeeded();
+    assert_eq!((&told["pending"], &told["completed"]), (&json!(jobs), &json!(0)), "as of then: {told:#}");
+    assert_eq!(session.call("db_health()")["database_stats"]["total_jobs"], jobs);
+    roll_up(&mut session);
+    assert_exact(&mut session, "rolled up");
+}
+
+#[test]
+fn health_counts_what_the_same_statement_has_created() {
+    let db = Cluster::shared().database();
+    let both = "SELECT jsonb_build_array(foreman.create_job('q') -> 'status',
+                                         foreman.db_health() #> '{database_stats,total_jobs}')";
+    let told: Value = db.session().one(both, &[]);
+    assert_eq!(told, json!(["success", 1]));
+}
+
+#[test]
 fn without_a_roll_up_of_late_jobs_are_counted() {
     let db = Cluster::shared().database();
     let mut session = db.session();
