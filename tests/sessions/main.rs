@@ -12,6 +12,7 @@ mod dump_restore;
 mod execute;
 mod failures;
 mod figure_cost;
+mod figure_roll_ups;
 mod figures;
 mod floors;
 mod health;
